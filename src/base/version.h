@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The version every write carries, and the clock that mints it.
+ *
+ * 64 bits, high to low: 41 bits milliseconds since 2020-01-01 UTC | 9 bits logical counter | 14 bits
+ * writer (4 bits region index, 10 bits worker slot). Kept in memcached's CAS field, so a plain integer
+ * comparison orders writes everywhere.
+ *
+ * Invariants: a clock never mints a version at or below one it minted or observed; two clocks with
+ * different writers never mint the same version; an observed version beyond the drift bound changes
+ * nothing. A counter that overflows runs into the next millisecond.
+ */
+#ifndef EVC_BASE_VERSION_H
+#define EVC_BASE_VERSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef uint64_t evc_version;
+
+#define EVC_VERSION_EPOCH_MS UINT64_C(1577836800000) /* 2020-01-01T00:00:00Z, Unix milliseconds */
+enum {
+    EVC_VERSION_COUNTER_BITS = 9,
+    EVC_VERSION_WRITER_BITS = 14,
+    EVC_VERSION_SLOT_BITS = 10,
+    EVC_VERSION_REGION_MAX = 16,    /* regions a cache may have */
+    EVC_VERSION_SLOT_MAX = 1024,    /* writers a region may have */
+    EVC_VERSION_DRIFT_MS_DEFAULT = 60000,
+};
+
+/** A CAS below this was not minted by us (a plain client wrote on the node): older than any version. */
+#define EVC_VERSION_OURS_MIN (UINT64_C(1) << 40)
+
+/** The writer bits for a region (< EVC_VERSION_REGION_MAX) and slot (< EVC_VERSION_SLOT_MAX). */
+uint32_t evc_version_writer_make(unsigned region, unsigned slot);
+
+/** What a node's raw CAS means: the version, or 0 when it was not minted by us. */
+static inline evc_version
+evc_version_from_cas(uint64_t cas)
+{
+    return cas >= EVC_VERSION_OURS_MIN ? cas : 0;
+}
+
+static inline uint32_t
+evc_version_writer(evc_version version)
+{
+    return (uint32_t)(version & ((1U << EVC_VERSION_WRITER_BITS) - 1));
+}
+
+static inline unsigned
+evc_version_region(evc_version version)
+{
+    return evc_version_writer(version) >> EVC_VERSION_SLOT_BITS;
+}
+
+/** Unix milliseconds of the version's time part. */
+static inline uint64_t
+evc_version_unix_ms(evc_version version)
+{
+    return (version >> (EVC_VERSION_COUNTER_BITS + EVC_VERSION_WRITER_BITS)) + EVC_VERSION_EPOCH_MS;
+}
+
+/** One writer's clock. Belongs to one thread. */
+struct evc_version_clock {
+    uint32_t writer;        /* immutable after init */
+    uint32_t drift_ms;      /* immutable after init */
+    uint64_t last_tick;     /* milliseconds since the epoch above and counter, as in a version */
+    uint64_t refused_total; /* observed versions beyond the drift bound */
+};
+
+void evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, uint32_t drift_ms);
+
+/**
+ * A new version, above all this clock minted or observed and not behind the wall clock.
+ * unix_ms: the wall clock now, in Unix milliseconds; may jump backwards.
+ */
+evc_version evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms);
+
+/** Whether a version lies no further ahead of unix_ms than drift_ms. Anything not ours is acceptable. */
+bool evc_version_is_sane(evc_version version, uint64_t unix_ms, uint32_t drift_ms);
+
+/**
+ * Learns of a version seen anywhere. 0 is ignored. Returns false, counts and changes nothing when the
+ * version lies beyond the drift bound: the caller must refuse what carried it.
+ */
+bool evc_version_clock_observe(struct evc_version_clock *clock, evc_version version, uint64_t unix_ms);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The books of one (source region, group): what was received by number, and how each event ended,
+ * per partition. Pure. Two uses of one struct:
+ *   - numbers: every batch's first number is compared with the one expected of its producer; a gap is
+ *     lost, a repeat duplicate;
+ *   - outcomes: events of a batch end in any order; a batch is closed when all have, and folded into
+ *     the totals when all before it are closed. Totals and the position behind them are committed
+ *     together, so they are exact across restarts.
+ *
+ * Invariant per partition, over folded batches:
+ *     received = sum of outcomes,      produced + duplicate = received + lost
+ * where produced is the last number seen of every producer, summed. What a status command shows as
+ * unexplained is produced + duplicate - lost - sum of outcomes - in flight, produced being the
+ * producers' own count and in flight the queue's and the open batches'.
+ *
+ * A duplicate number is processed like any event (its content need not be the same after a crash of
+ * its producer); it is only counted.
+ */
+#ifndef EVC_REPLICATION_BOOKS_H
+#define EVC_REPLICATION_BOOKS_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/histogram.h"
+#include "base/slice.h"
+#include "queue/record.h"
+#include "replication/outcome.h"
+
+enum {
+    EVC_BOOKS_BATCHES_MAX = 4096,   /* open per partition */
+    EVC_BOOKS_PRODUCERS_MAX = 2048, /* remembered per partition; the longest silent is forgotten */
+};
+
+struct evc_books_totals {
+    uint64_t received;
+    uint64_t lost;
+    uint64_t duplicate;
+    uint64_t outcome[EVC_OUTCOME_MAX];
+};
+
+struct evc_books;
+
+/** Books for one partition. NULL only without memory. */
+struct evc_books *evc_books_create(void);
+void evc_books_destroy(struct evc_books *books); /* accepts NULL */
+
+/** Takes up from a committed blob (empty: from nothing). 0 or EVC_E_CORRUPT. */
+EVC_MUST_USE int evc_books_load(struct evc_books *books, uint64_t position, struct evc_slice blob);
+
+/** A batch that is being processed. */
+struct evc_batch {
+    struct evc_books *books;
+    uint64_t position;
+    uint32_t open;            /* events without an outcome */
+    uint32_t outcome[EVC_OUTCOME_MAX];
+    uint32_t event_count, lost, duplicate;
+    uint32_t refs;
+    /* numbers of its producer after this batch, folded with it */
+    uint64_t producer, next_seq;
+    uint16_t slot;
+};
+
+/** Whether there is room to open another batch. */
+bool evc_books_has_room(const struct evc_books *books);
+
+/**
+ * Opens a batch as the record at position. Its events (header.count) must each get one
+ * evc_batch_outcome. With none it is closed at once. *ret_slot_conflict: another producer was heard on
+ * this slot within the last 10 s: two live writers might mint the same versions.
+ */
+struct evc_batch *evc_books_open(struct evc_books *books, uint64_t position,
+                                 const struct evc_record_header *header, uint64_t now_us,
+                                 bool *ret_slot_conflict);
+
+/** One event of the batch has ended. Folds what can be folded; batch may be gone afterwards. */
+void evc_batch_outcome(struct evc_batch *batch, enum evc_outcome outcome);
+
+/** Lag of what was applied in this partition, write to visible, microseconds; since creation. */
+struct evc_histogram *evc_books_lag(struct evc_books *books);
+
+/** The position to commit and whether it moved since the last evc_books_save. */
+uint64_t evc_books_position(const struct evc_books *books, bool *ret_moved);
+
+/** Appends the blob that belongs to evc_books_position to out. 0, EVC_E_LIMIT or EVC_E_NOMEM. */
+EVC_MUST_USE int evc_books_save(struct evc_books *books, struct evc_buf *out);
+
+/** Folded totals; *ret_open: events received in batches not folded yet. */
+void evc_books_totals(const struct evc_books *books, struct evc_books_totals *ret,
+                      uint64_t *ret_open);
+
+/** Forgets open batches (the consumer was rewound); the books stand as last loaded or folded. */
+void evc_books_reset_open(struct evc_books *books);
+
+#endif

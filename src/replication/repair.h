@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Repair, by the region's own relay group: looks at every event of its own region for signs of
+ * trouble and, only then, brings the key's zones to one version. Pure: effects through the port and
+ * the sink.
+ *
+ * Signs: an event flagged REPAIR; two writers on the key within the write timeout (by the batch's fed
+ * time, so a backlog looks the same as live traffic); an event older than one seen for its key; an
+ * event that waited in a journal longer than the window (its neighbours may have passed already).
+ *
+ *   SETTLING (until writes in flight have settled) ─▶ READING all zones ─▶ all equal: done
+ *        ▲                                               ├─▶ WRITING the newest where it differs
+ *        └── a zone does not answer, a race is lost ◀────┘        (CAS or ADD) ─▶ done
+ *
+ * A repair during which a zone failed to answer is followed by a second look after another settle time:
+ * bytes that were on their way to that zone may have landed after the first.
+ * Restamp: the newest found is older than a version known to have been written: a later arrival has
+ * buried it; the survivor gets a new version above both, minted by this relay's clock.
+ * Reship: what was changed is announced. Repairs of one key coalesce into one.
+ */
+#ifndef EVC_REPLICATION_REPAIR_H
+#define EVC_REPLICATION_REPAIR_H
+
+#include "base/clock.h"
+#include "meta/node_op.h"
+#include "queue/event.h"
+#include "replication/books.h"
+
+enum {
+    EVC_REPAIR_ITEMS_MAX_DEFAULT = 65536,  /* keys under repair */
+    EVC_REPAIR_RECENT_MAX_DEFAULT = 262144, /* events remembered for the window */
+};
+
+struct evc_repair_options {
+    uint32_t items_max, recent_max;
+    uint32_t window_us;         /* two writers this close may have crossed: the write timeout */
+    uint32_t settle_us;         /* wait before reading: the write timeout and a little */
+    uint32_t zone_timeout_us;
+    uint32_t retry_min_ms, retry_max_ms;
+    uint64_t abandon_after_us;
+    uint32_t tombstone_ttl_s;
+    uint32_t rules_off;         /* test only */
+};
+
+struct evc_repair_stats {
+    uint64_t items;
+    uint64_t asked_total, two_writers_total, inversions_total, delayed_total;
+    uint64_t clean_total;       /* looked at, nothing to do */
+    uint64_t changed_total, restamped_total, reshipped_total, gone_total;
+    uint64_t retries_total, abandoned_total;
+};
+
+struct evc_repair;
+
+/** clock mints restamped versions. */
+EVC_MUST_USE int evc_repair_create(struct evc_node_port *port, struct evc_version_clock *clock,
+                                   const struct evc_moment *now, struct evc_event_sink *sink,
+                                   const struct evc_repair_options *options,
+                                   struct evc_repair **ret);
+void evc_repair_destroy(struct evc_repair *repair); /* accepts NULL */
+
+/** Whether evc_repair_offer will take count more events. */
+bool evc_repair_has_room(struct evc_repair *repair, unsigned count, uint64_t fed_us);
+
+/**
+ * Looks at one event. Its outcome (applied: repaired or nothing to do; coalesced; abandoned) is
+ * reported to the batch when no repair depends on it any more. Needs room.
+ */
+void evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch,
+                      const struct evc_event *event, uint64_t fed_us);
+
+/** Starts what is due. Call at least every EVC_LOOP_TICK_MS. */
+void evc_repair_tick(struct evc_repair *repair);
+
+bool evc_repair_is_idle(const struct evc_repair *repair);
+void evc_repair_stats(const struct evc_repair *repair, struct evc_repair_stats *ret);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shipping: one destination of a relay. Takes events, reads the newest value of each key from the
+ * region's own zones, hands it to the link, and gives every event its outcome. Pure: effects through
+ * the port, the sink and evc_ship_link.
+ *
+ * One item per key at a time. Events of a key that arrive while its item has not been read are
+ * coalesced into it; those that arrive while it is on its way wait, and are spoken for by what was
+ * sent if that was as new, else the item goes round again.
+ *
+ *   offered ─▶ READING (local zone; the others while what is found is older than the event)
+ *                 ├─▶ found ─▶ SENDING ─▶ answered: outcome, and lag of what was applied
+ *                 ├─▶ in no zone: tombstone there (gone) ─▶ SENDING as a delete
+ *                 └─▶ a zone did not answer, or the link is down or full: WAITING (back-off)
+ *
+ * Rules kept here: newest; gone; newer read and older read (a repair event through the sink). Values
+ * are never kept: each attempt reads again and composes straight into the link's buffer.
+ */
+#ifndef EVC_REPLICATION_SHIP_H
+#define EVC_REPLICATION_SHIP_H
+
+#include "base/clock.h"
+#include "meta/replication.h"
+#include "queue/event.h"
+#include "replication/books.h"
+#include "topology/config.h"
+
+enum { EVC_SHIP_ITEMS_MAX_DEFAULT = 32768 }; /* keys on their way per destination */
+
+/** The way to the destination: a connection to a receiver in production. */
+struct evc_ship_link {
+    /**
+     * Sends one item; opaque comes back with the answer (evc_ship_on_reply). The replica's views are
+     * valid during the call only. false: not now (down, or its buffer is full); evc_ship_on_link_ready
+     * will be called when it may be tried again.
+     */
+    bool (*send)(struct evc_ship_link *link, const struct evc_replica *replica, uint32_t opaque);
+};
+
+struct evc_ship_options {
+    const struct evc_config *config; /* policies; NULL: copy everything */
+    uint32_t items_max;
+    uint32_t read_timeout_us;
+    uint32_t retry_min_ms, retry_max_ms;
+    uint64_t abandon_after_us;       /* a key that cannot be read or sent for so long is given up */
+    uint32_t tombstone_ttl_s;
+    uint32_t rules_off;              /* test only */
+};
+
+struct evc_ship_stats {
+    uint64_t items, waiting, reading, sending;
+    uint64_t reads_total, reads_further_total, sends_total, retries_total;
+    uint64_t repairs_total, gone_total, bytes_total;
+};
+
+struct evc_ship;
+
+EVC_MUST_USE int evc_ship_create(struct evc_node_port *port, const struct evc_moment *now,
+                                 struct evc_event_sink *sink, struct evc_ship_link *link,
+                                 const struct evc_ship_options *options, struct evc_ship **ret);
+void evc_ship_destroy(struct evc_ship *ship); /* nothing may be in flight; accepts NULL */
+
+/** Whether evc_ship_offer will take at least count more events. */
+bool evc_ship_has_room(const struct evc_ship *ship, unsigned count);
+
+/** Takes one event of a batch; its outcome is reported to the batch, now or later. Needs room. */
+void evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_event *event);
+
+/** The receiver answered. An opaque that is not on its way is ignored. */
+void evc_ship_on_reply(struct evc_ship *ship, uint32_t opaque, enum evc_apply_result result,
+                       evc_version newest);
+
+/** The connection is lost: everything on its way will be sent again. */
+void evc_ship_on_link_lost(struct evc_ship *ship);
+
+/** The link can take items (again). */
+void evc_ship_on_link_ready(struct evc_ship *ship);
+
+/** Retries what is due. Call at least every EVC_LOOP_TICK_MS. */
+void evc_ship_tick(struct evc_ship *ship);
+
+/** True when no item is left. */
+bool evc_ship_is_idle(const struct evc_ship *ship);
+
+void evc_ship_stats(const struct evc_ship *ship, struct evc_ship_stats *ret);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An application's write: to every zone of the region at once, answered when enough of them have it.
+ * Pure: effects through the port and the journal.
+ *
+ *   SET, DELETE   version ─▶ journal (PENDING) ─▶ SET in every zone ─▶ first STORED: release
+ *                                                                 └─▶ enough STORED: answered
+ *   ADD, REPLACE, CAS, TOUCH decide in one zone (the local one; the next when it does not answer):
+ *       GET ─▶ decision ─▶ version above what was seen ─▶ journal ─▶ ADD or CAS there ─▶ STORED:
+ *       release, then SET in the other zones; raced: decide again
+ *
+ * Rules kept here: release; failed (a zone did not acknowledge: a repair event, UNKNOWN when none did).
+ * A delete stores a tombstone with tombstone_ttl_s in every zone, also where the key is missing; its
+ * answer (deleted or not found) is what the local zone held.
+ *
+ * After the answer the write goes on until every zone has answered or timed out.
+ */
+#ifndef EVC_REPLICATION_WRITE_H
+#define EVC_REPLICATION_WRITE_H
+
+#include "base/clock.h"
+#include "base/pool.h"
+#include "meta/node_op.h"
+#include "queue/journal.h"
+
+enum {
+    EVC_WRITE_RACES_MAX = 64,        /* decisions of one write before it fails */
+    EVC_WRITE_IN_FLIGHT_MAX = 262144, /* per context */
+};
+
+enum evc_write_kind {
+    EVC_WRITE_SET,
+    EVC_WRITE_ADD,      /* only if missing (or deleted) */
+    EVC_WRITE_REPLACE,  /* only if there */
+    EVC_WRITE_CAS,      /* only if the version there is `unique` */
+    EVC_WRITE_DELETE,   /* unique != 0: only if the version there is `unique` */
+    EVC_WRITE_TOUCH,    /* the same value and flags with a new expiry, as a new version */
+    EVC_WRITE_KIND_MAX,
+};
+
+enum evc_write_result {
+    EVC_WRITE_STORED,      /* SET, ADD, REPLACE, CAS */
+    EVC_WRITE_NOT_STORED,  /* ADD: it is there. REPLACE: it is not */
+    EVC_WRITE_EXISTS,      /* CAS, DELETE with unique: another version is there */
+    EVC_WRITE_NOT_FOUND,   /* CAS, TOUCH, DELETE: it is not there (a DELETE took effect all the same) */
+    EVC_WRITE_DELETED,
+    EVC_WRITE_TOUCHED,
+    EVC_WRITE_FAILED,      /* fewer zones than asked for acknowledged in time; it may have had effect */
+    EVC_WRITE_REJECTED,    /* the nodes answered with an error: see answer.error */
+    EVC_WRITE_RESULT_MAX,
+};
+
+struct evc_write_request {
+    enum evc_write_kind kind;
+    struct evc_slice key, value;   /* copied where they must outlive the call */
+    uint32_t client_flags;
+    int64_t exptime;               /* memcached's; negative: expires at once */
+    uint64_t unique;               /* CAS, DELETE: raw CAS of the item as a client got it */
+    bool want_existed;             /* DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
+    evc_version explicit_version;  /* 0: mint one */
+};
+
+struct evc_write_answer {
+    enum evc_write_result result;
+    evc_version version;           /* what was stored */
+    struct evc_slice error;        /* REJECTED: the node's line; valid during the call */
+};
+
+typedef void (*evc_write_fn)(void *ctx, uint64_t tag, const struct evc_write_answer *answer);
+
+struct evc_write_options {
+    unsigned zones_needed;     /* 1 to zone count */
+    uint32_t timeout_us;
+    uint32_t tombstone_ttl_s;
+    uint32_t value_len_max;
+    uint32_t rules_off;        /* test only */
+};
+
+struct evc_write_stats {
+    uint64_t result[EVC_WRITE_RESULT_MAX];
+    uint64_t zone_failures_total, repairs_total, unknown_total, races_total, in_flight;
+};
+
+/** Context of one thread. */
+struct evc_writer {
+    struct evc_node_port *port;
+    struct evc_version_clock *clock;
+    const struct evc_moment *now;
+    struct evc_journal *journal;
+    struct evc_write_options options;
+    struct evc_pool pool;
+    struct evc_write_stats stats;
+};
+
+void evc_writer_init(struct evc_writer *writer, struct evc_node_port *port,
+                     struct evc_version_clock *clock, const struct evc_moment *now,
+                     struct evc_journal *journal, const struct evc_write_options *options);
+void evc_writer_finish(struct evc_writer *writer); /* nothing may be in flight */
+
+/**
+ * Starts one. done comes exactly once, possibly before this returns, possibly long before the write
+ * leaves the context. EVC_E_FULL when EVC_WRITE_IN_FLIGHT_MAX are in flight.
+ */
+EVC_MUST_USE int evc_write_start(struct evc_writer *writer, const struct evc_write_request *request,
+                                 evc_write_fn done, void *ctx, uint64_t tag);
+
+#endif

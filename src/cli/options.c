@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command lines by getopt_long: one table of all options, of which a verb takes some. What a verb does
+ * not take is refused by name, the same way as what does not exist.
+ */
+#include "cli/options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/verbs.h"
+
+/** Values getopt_long returns; above every character. */
+enum option_value {
+    OPTION_CONFIG = 256,
+    OPTION_REGION,
+    OPTION_INDEX,
+    OPTION_ZONE,
+    OPTION_JSON,
+    OPTION_MEMCACHED,
+    OPTION_PIDS,
+    OPTION_LOG_LEVEL,
+    OPTION_HELP,
+};
+
+static const struct {
+    struct option option;
+    unsigned take; /* 0: every verb */
+} option_table[] = {
+    {{"config", required_argument, NULL, OPTION_CONFIG}, EVC_CLI_TAKE_CONFIG},
+    {{"region", required_argument, NULL, OPTION_REGION}, EVC_CLI_TAKE_REGION},
+    {{"index", required_argument, NULL, OPTION_INDEX}, EVC_CLI_TAKE_REGION},
+    {{"zone", required_argument, NULL, OPTION_ZONE}, EVC_CLI_TAKE_REGION},
+    {{"json", no_argument, NULL, OPTION_JSON}, EVC_CLI_TAKE_JSON},
+    {{"memcached", required_argument, NULL, OPTION_MEMCACHED}, EVC_CLI_TAKE_MEMCACHED},
+    {{"pids", required_argument, NULL, OPTION_PIDS}, EVC_CLI_TAKE_PIDS},
+    {{"log-level", required_argument, NULL, OPTION_LOG_LEVEL}, EVC_CLI_TAKE_LOG_LEVEL},
+    {{"help", no_argument, NULL, OPTION_HELP}, 0},
+};
+
+enum { OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0]) };
+
+static void
+print_sentence(const char *verb, const char *format, va_list args)
+{
+    fprintf(stderr, "evcache %s: ", verb);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
+int
+evc_cli_fail(const char *verb, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print_sentence(verb, format, args);
+    va_end(args);
+    return EVC_EXIT_FAILURE;
+}
+
+int
+evc_cli_misuse(const char *verb, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print_sentence(verb, format, args);
+    va_end(args);
+    fprintf(stderr, "`evcache %s --help` tells how it is used.\n", verb);
+    return EVC_EXIT_USAGE;
+}
+
+static bool
+parse_index(const char *text, unsigned *ret)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' ||
+        value >= EVC_CONFIG_RELAY_MAX) {
+        return false;
+    }
+    *ret = (unsigned)value;
+    return true;
+}
+
+static bool
+parse_log_level(const char *text, enum evc_log_level *ret)
+{
+    static const char *const names[] = {
+        [EVC_LOG_ERROR] = "error",
+        [EVC_LOG_WARN] = "warn",
+        [EVC_LOG_INFO] = "info",
+        [EVC_LOG_DEBUG] = "debug",
+    };
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum evc_log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Takes one option. EVC_EXIT_OK, or what to exit with; help is not an option here. */
+static int
+take_option(struct evc_cli_options *options, int value, const char *text)
+{
+    switch ((enum option_value)value) {
+    case OPTION_CONFIG:
+        options->config = text;
+        return EVC_EXIT_OK;
+    case OPTION_REGION:
+        options->region = text;
+        return EVC_EXIT_OK;
+    case OPTION_ZONE:
+        options->zone = text;
+        return EVC_EXIT_OK;
+    case OPTION_JSON:
+        options->is_json = true;
+        return EVC_EXIT_OK;
+    case OPTION_MEMCACHED:
+        options->memcached = text;
+        return EVC_EXIT_OK;
+    case OPTION_PIDS:
+        options->pids = text;
+        return EVC_EXIT_OK;
+    case OPTION_INDEX:
+        if (!parse_index(text, &options->index)) {
+            return evc_cli_misuse(options->verb, "--index is a number from 0 to %d, not '%s'",
+                                  EVC_CONFIG_RELAY_MAX - 1, text);
+        }
+        return EVC_EXIT_OK;
+    case OPTION_LOG_LEVEL:
+        if (!parse_log_level(text, &options->log_level)) {
+            return evc_cli_misuse(options->verb,
+                                  "--log-level is error, warn, info or debug, not '%s'", text);
+        }
+        options->log_level_text = text;
+        return EVC_EXIT_OK;
+    case OPTION_HELP:
+        break;
+    }
+    assert(!"an option without a case");
+    return EVC_EXIT_USAGE;
+}
+
+/** The arguments that are not options: the configuration file, for verbs that take it so. */
+static int
+take_arguments(struct evc_cli_options *options, unsigned take, int argc, char **argv)
+{
+    if ((take & EVC_CLI_TAKE_FILE) != 0 && optind < argc) {
+        options->config = argv[optind++];
+    }
+    if (optind < argc) {
+        return evc_cli_misuse(options->verb, "'%s' is one argument too many", argv[optind]);
+    }
+    if (options->config == NULL) {
+        return evc_cli_misuse(options->verb, "which configuration? %s",
+                              (take & EVC_CLI_TAKE_FILE) != 0 ? "Name its FILE"
+                                                              : "Say --config FILE");
+    }
+    if ((take & EVC_CLI_TAKE_REGION) != 0 && options->region == NULL) {
+        return evc_cli_misuse(options->verb, "which region? Say --region NAME");
+    }
+    return EVC_EXIT_OK;
+}
+
+bool
+evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
+                      struct evc_cli_options *ret, int *ret_exit)
+{
+    struct option table[OPTION_COUNT + 1] = {0};
+    size_t count = 0;
+
+    assert(argc >= 1);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (option_table[i].take == 0 || (option_table[i].take & take) != 0) {
+            table[count++] = option_table[i].option;
+        }
+    }
+    *ret = (struct evc_cli_options){
+        .verb = argv[0], .log_level = EVC_LOG_INFO, .log_level_text = "info"};
+    optind = 1;
+    opterr = 0;
+    for (;;) {
+        int value = getopt_long(argc, argv, ":", table, NULL);
+        if (value == -1) {
+            break;
+        }
+        if (value == OPTION_HELP) {
+            fputs(help, stdout);
+            *ret_exit = EVC_EXIT_OK;
+            return false;
+        }
+        if (value == '?' || value == ':') {
+            *ret_exit = evc_cli_misuse(ret->verb, "%s %s", argv[optind - 1],
+                                       value == ':' ? "needs a value" : "is no option of it");
+            return false;
+        }
+        *ret_exit = take_option(ret, value, optarg);
+        if (*ret_exit != EVC_EXIT_OK) {
+            return false;
+        }
+    }
+    *ret_exit = take_arguments(ret, take, argc, argv);
+    return *ret_exit == EVC_EXIT_OK;
+}
+
+bool
+evc_cli_config_load(const struct evc_cli_options *options, struct evc_config **ret_config,
+                    unsigned *ret_region, int *ret_exit)
+{
+    struct evc_config *config = NULL;
+    struct evc_error error = {0};
+
+    if (evc_config_load(options->config, &config, &error) != 0) {
+        *ret_exit = evc_cli_fail(options->verb, "%s", error.text);
+        return false;
+    }
+    if (ret_region != NULL &&
+        evc_config_region_find(config, options->region, ret_region, &error) != 0) {
+        *ret_exit = evc_cli_fail(options->verb, "%s", error.text);
+        evc_config_destroy(config);
+        return false;
+    }
+    *ret_config = config;
+    return true;
+}

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# A thin layer over Meson: every target works on a bare Debian 12 or 13 with git and make, and installs what it needs itself.
+
+BUILD := build/release
+TIDY := build/clang
+
+.PHONY: all deps deps-quiet test demo format lint clean help
+.NOTPARALLEL:
+
+all: deps-quiet ## build the program: build/evcache
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
+	@ninja -C $(BUILD) --quiet
+	@ln -sfn release/src/cli/evcache build/evcache
+	@echo "built build/evcache"
+
+deps: ## install the packages needed, and a memcached under build/
+	@tools/deps.sh
+
+deps-quiet:
+	@tools/deps.sh --quiet
+
+test: deps-quiet ## build with both compilers and run every test (SUITES="unit sim" for some of them)
+	@tools/run-tests $(SUITES)
+
+demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded)
+	@tools/demo $(if $(QUEUE),--queue $(QUEUE))
+
+format: deps-quiet ## format the C files
+	@git ls-files '*.c' '*.h' | xargs -r clang-format -i
+
+lint: deps-quiet ## check the format, then run clang-tidy on src/
+	@git ls-files '*.c' '*.h' | xargs -r clang-format --dry-run -Werror
+	@test -f $(TIDY)/build.ninja || CC=clang meson setup $(TIDY) >/dev/null
+	@git ls-files 'src/*.c' | xargs -r -n 4 -P "$$(nproc)" clang-tidy -p $(TIDY) --quiet
+
+clean: ## remove what was built, except memcached
+	@find build -mindepth 1 -maxdepth 1 ! -name memcached -exec rm -rf {} + 2>/dev/null || true
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what evcache needs to be built, tested and shown, on Debian 12 and 13, as root or with sudo; then puts a memcached
+# under build/ (tools/memcached.sh). Asks nothing. When everything is there it changes nothing and needs neither root nor network.
+#
+#   tools/deps.sh [--quiet]    --quiet says nothing when there was nothing to do
+set -eu
+
+# To build.
+packages="gcc libc6-dev make meson ninja-build pkgconf
+    libuv1-dev liblmdb-dev libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev"
+# To test, format and lint.
+packages="$packages clang clang-format clang-tidy libcmocka-dev python3 python3-pytest"
+# To have a memcached: what its source package is fetched and compiled with, what its binary package is linked with.
+packages="$packages ca-certificates debian-archive-keyring dpkg-dev libevent-dev libsasl2-2"
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+log=$top/build/deps.log
+
+say() { echo "deps: $*"; }
+die() { echo "deps: $*" >&2; exit 1; }
+
+missing_packages() {
+    for package in $packages; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "not root and no sudo; run as root: apt-get install" $missing
+        sudo "$@"
+    fi
+}
+
+# apt_get ARGUMENT...: output goes to the log. Another apt at work (unattended upgrades, say) is waited for.
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 </dev/null
+}
+
+apt_update() {
+    say "reading the package lists"
+    apt_get update || die_with_log "apt-get update failed"
+}
+
+apt_install() { apt_get install --no-install-recommends $missing; }
+
+die_with_log() {
+    tail -n 20 "$log" >&2
+    die "$* (all output: $log)"
+}
+
+# lists_know PACKAGE...: the package lists on this machine name all of them.
+lists_know() {
+    for package in "$@"; do
+        apt-cache show "$package" >/dev/null 2>&1 || return 1
+    done
+}
+
+install_missing() {
+    mkdir -p "$top/build"
+    : >"$log"
+    lists_know $missing || apt_update
+    say "installing" $missing "and what they need (log: ${log#"$top"/})"
+    # A package list that is too old names files the archive no longer has: one more try with a new one.
+    apt_install || { apt_update; apt_install; } || die_with_log "the packages could not be installed"
+    missing=$(missing_packages)
+    [ -z "$missing" ] || die "still missing:" $missing
+}
+
+if ! command -v dpkg-query >/dev/null; then
+    say "not a Debian system; these Debian packages' counterparts are needed:" $packages
+    exit 0
+fi
+
+missing=$(missing_packages)
+if [ -n "$missing" ]; then
+    install_missing
+fi
+"$top/tools/memcached.sh"
+if [ -z "$missing" ] && [ "${1:-}" != --quiet ]; then
+    say "everything is installed"
+fi

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The admin address of a process: HTTP on its own thread (libmicrohttpd), never on a worker's loop.
- * Serves GET /status.json, /healthz (the process lives) and /readyz (it can do its work); 404 and 405
- * otherwise. Bodies are made by the process's own callbacks, on the HTTP thread.
+ * Serves GET /status.json, /healthz (the process lives) and /readyz (it can do its work: 200, else
+ * 503); 404 and 405 otherwise. All bodies are JSON. Status is made by the process's own callbacks,
+ * on the HTTP thread. Below it the client of the tools and of `evcache up`.
  */
 #ifndef EVC_HTTP_ADMIN_H
 #define EVC_HTTP_ADMIN_H
@@ -13,24 +14,37 @@
 #include "base/error.h"
 #include "topology/config.h"
 
+enum {
+    EVC_ADMIN_CONNECTIONS_MAX = 64,      /* beyond it a connection waits to be accepted */
+    EVC_ADMIN_IDLE_TIMEOUT_S = 10,       /* a silent connection is closed */
+    EVC_ADMIN_REQUEST_BYTES = 16 * 1024, /* memory of one connection: request line and headers */
+};
+
 struct evc_admin_handler {
     /** A new JSON object (the caller takes it), or NULL: 503. HTTP thread. */
     json_t *(*status)(void *ctx);
-    bool (*is_ready)(void *ctx);
+    bool (*is_ready)(void *ctx); /* HTTP thread */
     void *ctx;
 };
 
 struct evc_admin;
 
-/** Binds and serves. EVC_E_SYS with a sentence naming the address when it is taken. */
+/**
+ * Binds and serves until evc_admin_stop; handler is copied. EVC_E_SYS with a sentence naming the
+ * address when it is taken, EVC_E_CONFIG when it cannot be resolved.
+ */
 EVC_MUST_USE int evc_admin_start(const struct evc_address *address,
                                  const struct evc_admin_handler *handler, struct evc_admin **ret,
                                  struct evc_error *error);
-void evc_admin_stop(struct evc_admin *admin); /* accepts NULL */
+
+/** Ends its thread; no callback runs afterwards. Accepts NULL. */
+void evc_admin_stop(struct evc_admin *admin);
 
 /**
- * GET path from a host:port, as JSON. Blocking, bounded by timeout_ms. EVC_E_CLOSED, EVC_E_TIMEOUT or
- * EVC_E_PROTO with *error naming the address.
+ * GET path from a host:port, as JSON in *ret (the caller's). Blocking, bounded by timeout_ms. With
+ * *error naming the address: EVC_E_CLOSED (nobody listens, or it hung up), EVC_E_TIMEOUT,
+ * EVC_E_LIMIT (larger than EVC_HTTP_BODY_BYTES_MAX), EVC_E_BUSY (it answers 503: not ready),
+ * EVC_E_PROTO (another status than 200, or no JSON).
  */
 EVC_MUST_USE int evc_admin_get(const struct evc_address *address, const char *path,
                                unsigned timeout_ms, json_t **ret, struct evc_error *error);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The server: libmicrohttpd with one thread of its own, which polls and answers. The listening
+ * socket is made here and not by the library, so that a taken port is reported with its cause.
+ *
+ * Every request is answered at its first callback, before any body: only GET is served, and
+ * refusing a request with a body closes its connection, so nobody can make this thread read for
+ * ever.
+ */
+#include "http/admin.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "topology/topology.h"
+
+enum {
+    ADMIN_LISTEN_BACKLOG = 64
+};
+
+struct evc_admin {
+    struct MHD_Daemon *daemon;
+    struct evc_admin_handler handler; /* immutable */
+};
+
+/** One path: makes a JSON body and its status code. A NULL body stands for 503. */
+struct admin_route {
+    const char *path;
+    json_t *(*respond)(const struct evc_admin_handler *handler, unsigned *ret_code);
+};
+
+static json_t *
+respond_status(const struct evc_admin_handler *handler, unsigned *ret_code)
+{
+    *ret_code = MHD_HTTP_OK;
+    return handler->status(handler->ctx);
+}
+
+static json_t *
+respond_healthz(const struct evc_admin_handler *handler, unsigned *ret_code)
+{
+    (void)handler;
+    *ret_code = MHD_HTTP_OK;
+    return json_pack("{s:b}", "alive", 1);
+}
+
+static json_t *
+respond_readyz(const struct evc_admin_handler *handler, unsigned *ret_code)
+{
+    bool is_ready = handler->is_ready(handler->ctx);
+
+    *ret_code = is_ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+    return json_pack("{s:b}", "ready", (int)is_ready);
+}
+
+static const struct admin_route route_table[] = {
+    {"/status.json", respond_status},
+    {"/healthz", respond_healthz},
+    {"/readyz", respond_readyz},
+};
+
+static const struct admin_route *
+route_find(const char *path)
+{
+    for (size_t i = 0; i < sizeof(route_table) / sizeof(route_table[0]); i++) {
+        if (strcmp(route_table[i].path, path) == 0) {
+            return &route_table[i];
+        }
+    }
+    return NULL;
+}
+
+/** Queues body (taken; may be NULL: an empty object) with its headers. */
+static enum MHD_Result
+send_json(struct MHD_Connection *connection, unsigned code, json_t *body)
+{
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : strdup("{}");
+
+    json_decref(body);
+    if (text == NULL) {
+        return MHD_NO;
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(text);
+        return MHD_NO;
+    }
+    (void)MHD_add_response_header(response, "Content-Type", "application/json");
+    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        (void)MHD_add_response_header(response, "Allow", "GET");
+    }
+    enum MHD_Result result = MHD_queue_response(connection, code, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result
+on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
+           const char *http_version, const char *upload, size_t *upload_len, void **request_ctx)
+{
+    struct evc_admin *admin = ctx;
+
+    (void)http_version;
+    (void)upload;
+    (void)upload_len;
+    (void)request_ctx;
+    if (strcmp(method, "GET") != 0) {
+        return send_json(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+                         json_pack("{s:s}", "error", "only GET is served"));
+    }
+    const struct admin_route *route = route_find(path);
+    if (route == NULL) {
+        return send_json(connection, MHD_HTTP_NOT_FOUND,
+                         json_pack("{s:s}", "error", "no such path"));
+    }
+    unsigned code;
+    json_t *body = route->respond(&admin->handler, &code);
+    return send_json(connection, body != NULL ? code : MHD_HTTP_SERVICE_UNAVAILABLE, body);
+}
+
+/** A listening socket, or -1 with *error. */
+static int
+listen_open(const struct evc_address *address, struct evc_error *error)
+{
+    struct sockaddr_storage storage;
+    int one = 1;
+
+    if (evc_address_resolve(address, &storage, error) != 0) {
+        return -1;
+    }
+    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        evc_error_sys(error, errno, "admin address %s: no socket", address->text);
+        return -1;
+    }
+    /* REUSEADDR lets a restarted process bind while old connections linger; it shares nothing. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    socklen_t len = storage.ss_family == AF_INET6 ? (socklen_t)sizeof(struct sockaddr_in6)
+                                                  : (socklen_t)sizeof(struct sockaddr_in);
+    if (bind(fd, (const struct sockaddr *)&storage, len) != 0 ||
+        listen(fd, ADMIN_LISTEN_BACKLOG) != 0) {
+        evc_error_sys(error, errno, "admin address %s cannot be served", address->text);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int
+evc_admin_start(const struct evc_address *address, const struct evc_admin_handler *handler,
+                struct evc_admin **ret, struct evc_error *error)
+{
+    assert(handler->status != NULL && handler->is_ready != NULL);
+    struct evc_admin *admin = calloc(1, sizeof(*admin));
+    if (admin == NULL) {
+        return evc_error_set(error, EVC_E_NOMEM, "admin address: out of memory");
+    }
+    admin->handler = *handler;
+    int fd = listen_open(address, error);
+    if (fd < 0) {
+        free(admin);
+        return error != NULL ? error->status : EVC_E_SYS;
+    }
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET,
+        fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)EVC_ADMIN_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)EVC_ADMIN_IDLE_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)EVC_ADMIN_REQUEST_BYTES, MHD_OPTION_END);
+    if (admin->daemon == NULL) {
+        close(fd);
+        free(admin);
+        return evc_error_set(error, EVC_E_SYS, "admin address %s: the HTTP thread cannot start",
+                             address->text);
+    }
+    *ret = admin;
+    return 0;
+}
+
+void
+evc_admin_stop(struct evc_admin *admin)
+{
+    if (admin == NULL) {
+        return;
+    }
+    MHD_stop_daemon(admin->daemon); /* closes the listening socket too */
+    free(admin);
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Objects of one size for one thread: allocated in slabs of many, kept on a free list for ever, bounded.
- * After warm-up borrowing costs no malloc. Objects come back with whatever bytes they last held.
+ * After warm-up borrowing costs no malloc. A new object is all zero; later it comes back with whatever
+ * bytes it last held, but for the first pointer's worth, which is the pool's while the object is free.
  */
 #ifndef EVC_BASE_POOL_H
 #define EVC_BASE_POOL_H
@@ -27,5 +28,8 @@ void evc_pool_finish(struct evc_pool *pool);
 void *evc_pool_borrow(struct evc_pool *pool);
 
 void evc_pool_give_back(struct evc_pool *pool, void *object);
+
+/** Visits every object that is not borrowed (to free what pooled objects keep, before finish). */
+void evc_pool_for_each_free(struct evc_pool *pool, void (*visit)(void *object));
 
 #endif

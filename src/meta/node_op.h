@@ -29,6 +29,7 @@
 enum {
     EVC_KEY_LEN_MAX = 250,
     EVC_VALUE_LEN_MAX_DEFAULT = 1024 * 1024,
+    EVC_VALUE_LEN_MAX = 1024 * 1024 * 1024, /* memcached's own bound for -I */
     EVC_ZONE_MAX = 8,               /* zones of a region */
     EVC_TTL_DELTA_MAX_S = 2592000,  /* memcached: a larger exptime is a Unix time */
 };

@@ -22,7 +22,8 @@
 
 enum {
     EVC_APPLY_RACES_MAX = 16,        /* conditional attempts in one zone before it counts as failed */
-    EVC_APPLY_IN_FLIGHT_MAX = 65536, /* per context */
+    EVC_APPLY_IN_FLIGHT_MAX = 16384, /* per context */
+    EVC_APPLY_VALUE_KEEP_BYTES = 16384, /* memory a pooled item keeps for values */
 };
 
 struct evc_apply_options {

@@ -20,10 +20,12 @@
 #ifndef EVC_REPLICATION_BOOKS_H
 #define EVC_REPLICATION_BOOKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
 #include "base/histogram.h"
+#include "base/list.h"
 #include "base/slice.h"
 #include "queue/record.h"
 #include "replication/outcome.h"
@@ -51,28 +53,28 @@ EVC_MUST_USE int evc_books_load(struct evc_books *books, uint64_t position, stru
 
 /** A batch that is being processed. */
 struct evc_batch {
+    struct evc_list link;
     struct evc_books *books;
     uint64_t position;
     uint32_t open;            /* events without an outcome */
     uint32_t outcome[EVC_OUTCOME_MAX];
-    uint32_t event_count, lost, duplicate;
-    uint32_t refs;
+    uint32_t event_count;
+    uint64_t lost, duplicate;
     /* numbers of its producer after this batch, folded with it */
     uint64_t producer, next_seq;
-    uint16_t slot;
 };
 
 /** Whether there is room to open another batch. */
 bool evc_books_has_room(const struct evc_books *books);
 
 /**
- * Opens a batch as the record at position. Its events (header.count) must each get one
- * evc_batch_outcome. With none it is closed at once. *ret_slot_conflict: another producer was heard on
- * this slot within the last 10 s: two live writers might mint the same versions.
+ * Opens a batch for the record at position (positions only go up). Each of its header->count events
+ * must get one evc_batch_outcome. NULL when it has none: it is closed at once. Needs room.
+ * *ret_slot_conflict: another producer was heard on this slot within the 10 s before it: two live
+ * writers might mint the same versions.
  */
 struct evc_batch *evc_books_open(struct evc_books *books, uint64_t position,
-                                 const struct evc_record_header *header, uint64_t now_us,
-                                 bool *ret_slot_conflict);
+                                 const struct evc_record_header *header, bool *ret_slot_conflict);
 
 /** One event of the batch has ended. Folds what can be folded; batch may be gone afterwards. */
 void evc_batch_outcome(struct evc_batch *batch, enum evc_outcome outcome);

@@ -4,9 +4,8 @@
  * trouble and, only then, brings the key's zones to one version. Pure: effects through the port and
  * the sink.
  *
- * Signs: an event flagged REPAIR; two writers on the key within the write timeout (by the batch's fed
- * time, so a backlog looks the same as live traffic); an event older than one seen for its key; an
- * event that waited in a journal longer than the window (its neighbours may have passed already).
+ * Signs: an event flagged REPAIR; two writers on the key within the window; an event older than one
+ * seen for its key; an event whose neighbours this relay cannot know (recent.h).
  *
  *   SETTLING (until writes in flight have settled) ─▶ READING all zones ─▶ all equal: done
  *        ▲                                               ├─▶ WRITING the newest where it differs
@@ -15,7 +14,9 @@
  * A repair during which a zone failed to answer is followed by a second look after another settle time:
  * bytes that were on their way to that zone may have landed after the first.
  * Restamp: the newest found is older than a version known to have been written: a later arrival has
- * buried it; the survivor gets a new version above both, minted by this relay's clock.
+ * buried it; the survivor gets a new version above both, minted by this relay's clock. If what was known
+ * has expired meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
+ * version beyond the drift bound is abandoned.
  * Reship: what was changed is announced. Repairs of one key coalesce into one.
  */
 #ifndef EVC_REPLICATION_REPAIR_H
@@ -44,7 +45,7 @@ struct evc_repair_options {
 
 struct evc_repair_stats {
     uint64_t items;
-    uint64_t asked_total, two_writers_total, inversions_total, delayed_total;
+    uint64_t asked_total, two_writers_total, inversions_total, blind_total;
     uint64_t clean_total;       /* looked at, nothing to do */
     uint64_t changed_total, restamped_total, reshipped_total, gone_total;
     uint64_t retries_total, abandoned_total;
@@ -60,14 +61,14 @@ EVC_MUST_USE int evc_repair_create(struct evc_node_port *port, struct evc_versio
 void evc_repair_destroy(struct evc_repair *repair); /* accepts NULL */
 
 /** Whether evc_repair_offer will take count more events. */
-bool evc_repair_has_room(struct evc_repair *repair, unsigned count, uint64_t fed_us);
+bool evc_repair_has_room(const struct evc_repair *repair, unsigned count);
 
 /**
- * Looks at one event. Its outcome (applied: repaired or nothing to do; coalesced; abandoned) is
- * reported to the batch when no repair depends on it any more. Needs room.
+ * Looks at one event. Its outcome (filtered: no sign of trouble; applied: looked at and repaired where
+ * needed; coalesced; abandoned) is reported to the batch, now or when its repair has ended. Needs room.
  */
 void evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch,
-                      const struct evc_event *event, uint64_t fed_us);
+                      const struct evc_event *event, unsigned partition, uint64_t fed_us);
 
 /** Starts what is due. Call at least every EVC_LOOP_TICK_MS. */
 void evc_repair_tick(struct evc_repair *repair);

@@ -48,7 +48,8 @@ struct evc_ship_options {
 };
 
 struct evc_ship_stats {
-    uint64_t items, waiting, reading, sending;
+    uint64_t items;  /* keys on their way */
+    uint64_t active; /* of those, being read or sent; the others wait */
     uint64_t reads_total, reads_further_total, sends_total, retries_total;
     uint64_t repairs_total, gone_total, bytes_total;
 };

@@ -13,6 +13,10 @@
  * A delete stores a tombstone with tombstone_ttl_s in every zone, also where the key is missing; its
  * answer (deleted or not found) is what the local zone held.
  *
+ * A negative exptime, or one in the past, stores a tombstone: nobody will read the value, and a tombstone
+ * keeps an older copy from surviving elsewhere. A value that a node answers with an error (memcached then
+ * also drops what it had) is followed by a delete of the key everywhere.
+ *
  * After the answer the write goes on until every zone has answered or timed out.
  */
 #ifndef EVC_REPLICATION_WRITE_H
@@ -25,7 +29,9 @@
 
 enum {
     EVC_WRITE_RACES_MAX = 64,        /* decisions of one write before it fails */
-    EVC_WRITE_IN_FLIGHT_MAX = 262144, /* per context */
+    EVC_WRITE_IN_FLIGHT_MAX = 65536, /* per context */
+    EVC_WRITE_ERROR_BYTES = 128,     /* of a node's error line, kept for the answer */
+    EVC_WRITE_VALUE_KEEP_BYTES = 16384, /* memory a pooled write keeps for values */
 };
 
 enum evc_write_kind {
@@ -57,12 +63,12 @@ struct evc_write_request {
     int64_t exptime;               /* memcached's; negative: expires at once */
     uint64_t unique;               /* CAS, DELETE: raw CAS of the item as a client got it */
     bool want_existed;             /* DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
-    evc_version explicit_version;  /* 0: mint one */
 };
 
 struct evc_write_answer {
     enum evc_write_result result;
     evc_version version;           /* what was stored */
+    unsigned zones_stored;         /* zones that had acknowledged when this was answered */
     struct evc_slice error;        /* REJECTED: the node's line; valid during the call */
 };
 
@@ -72,8 +78,7 @@ struct evc_write_options {
     unsigned zones_needed;     /* 1 to zone count */
     uint32_t timeout_us;
     uint32_t tombstone_ttl_s;
-    uint32_t value_len_max;
-    uint32_t rules_off;        /* test only */
+    uint32_t rules_off;        /* test only: enum evc_rule bits that are switched off */
 };
 
 struct evc_write_stats {

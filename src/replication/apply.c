@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See apply.h. One item lives from evc_apply_start until every zone is settled: `pending` counts
+ * the zones that are not, and one hold while they are being started.
+ */
+#include "replication/apply.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "meta/expiry.h"
+#include "replication/rule.h"
+
+/** How a zone ended. */
+enum zone_end {
+    ZONE_APPLIED,
+    ZONE_IDENTICAL,
+    ZONE_NEWER,
+    ZONE_LATE,
+    ZONE_FAILED,
+    ZONE_END_MAX,
+};
+
+struct apply_zone {
+    struct evc_node_op op;
+    evc_version first_seen; /* what the zone held when first asked; 0: nothing of ours */
+    bool has_seen;
+    unsigned races;
+};
+
+struct apply_item {
+    struct evc_applier *applier; /* first: the pool's link while the object is free */
+    evc_apply_fn done;
+    void *ctx;
+    uint64_t tag;
+    uint64_t deadline_us;
+    int64_t ttl_s;
+    uint32_t client_flags;
+    evc_version version;
+    evc_version newer; /* the newest found above it, or 0 */
+    unsigned pending;
+    unsigned ends[ZONE_END_MAX];
+    bool is_tombstone;
+    bool has_raced;
+    bool replaced_our_own; /* a version minted in this region was replaced */
+    uint8_t key_len;
+    char key[EVC_KEY_LEN_MAX];
+    struct evc_buf value;
+    struct apply_zone zone[];
+};
+
+static void ask_zone(struct apply_item *item, unsigned zone);
+
+void
+evc_applier_init(struct evc_applier *applier, struct evc_node_port *port,
+                 struct evc_version_clock *clock, const struct evc_moment *now,
+                 struct evc_event_sink *sink, const struct evc_apply_options *options)
+{
+    assert(port->zone_count >= 1 && port->zone_count <= EVC_ZONE_MAX);
+
+    *applier = (struct evc_applier){
+        .port = port,
+        .clock = clock,
+        .now = now,
+        .sink = sink,
+        .options = *options,
+    };
+    evc_pool_init(&applier->pool,
+                  sizeof(struct apply_item) + port->zone_count * sizeof(struct apply_zone),
+                  EVC_APPLY_IN_FLIGHT_MAX);
+}
+
+static void
+free_value(void *object)
+{
+    evc_buf_finish(&((struct apply_item *)object)->value);
+}
+
+void
+evc_applier_finish(struct evc_applier *applier)
+{
+    evc_pool_for_each_free(&applier->pool, free_value);
+    evc_pool_finish(&applier->pool);
+}
+
+static bool
+rule_is_on(const struct apply_item *item, enum evc_rule rule)
+{
+    return EVC_RULE_IS_ON(item->applier->options, rule);
+}
+
+/** Puts an event about this key into the region's own queue. */
+static void
+announce(const struct apply_item *item, evc_version version, uint8_t flags)
+{
+    const struct evc_applier *applier = item->applier;
+    uint64_t unix_us = applier->now->unix_us;
+    struct evc_event event = {
+        .op = item->is_tombstone ? EVC_EVENT_DELETE : EVC_EVENT_SET,
+        .flags = flags,
+        .key = {.ptr = item->key, .len = item->key_len},
+        .version = version,
+        .written_us = unix_us,
+    };
+
+    if (version == item->version && !item->is_tombstone) {
+        event.expiry_s = evc_expiry_unix_s(item->ttl_s, unix_us);
+    }
+    /* A full journal counts the event as lost; there is no better place to say so. */
+    (void)evc_event_sink_append(applier->sink, &event);
+}
+
+static bool
+zones_differ(const struct apply_item *item)
+{
+    const struct apply_zone *first = NULL;
+
+    for (unsigned i = 0; i < item->applier->port->zone_count; i++) {
+        if (!item->zone[i].has_seen) {
+            continue;
+        }
+        if (first && first->first_seen != item->zone[i].first_seen) {
+            return true;
+        }
+        first = &item->zone[i];
+    }
+    return false;
+}
+
+static void
+follow_rules(const struct apply_item *item)
+{
+    struct evc_apply_stats *stats = &item->applier->stats;
+    bool is_settled_somewhere = item->ends[ZONE_FAILED] < item->applier->port->zone_count;
+    bool has_failed = item->ends[ZONE_FAILED] > 0 && is_settled_somewhere;
+
+    if (item->newer != 0 && rule_is_on(item, EVC_RULE_ECHO)) {
+        stats->echoes_total++;
+        announce(item, item->newer, 0);
+    }
+    if (((item->has_raced || zones_differ(item)) && rule_is_on(item, EVC_RULE_DIFFER)) ||
+        (has_failed && rule_is_on(item, EVC_RULE_FAILED))) {
+        stats->repairs_total++;
+        announce(item, item->version, EVC_EVENT_REPAIR);
+    }
+    if (item->replaced_our_own && rule_is_on(item, EVC_RULE_CONFLICT_ECHO)) {
+        stats->conflict_echoes_total++;
+        announce(item, item->version, 0);
+    }
+}
+
+static enum evc_apply_result
+result_of(const struct apply_item *item)
+{
+    if (item->newer != 0) {
+        return EVC_APPLY_BEHIND;
+    }
+    if (item->ends[ZONE_APPLIED] > 0) {
+        return EVC_APPLY_APPLIED;
+    }
+    if (item->ends[ZONE_LATE] > 0) {
+        return EVC_APPLY_LATE;
+    }
+    return item->ends[ZONE_IDENTICAL] > 0 ? EVC_APPLY_IDENTICAL : EVC_APPLY_FAILED;
+}
+
+static void
+give_up_hold(struct apply_item *item)
+{
+    struct evc_applier *applier = item->applier;
+    enum evc_apply_result result;
+
+    assert(item->pending > 0);
+    if (--item->pending > 0) {
+        return;
+    }
+    follow_rules(item);
+    result = result_of(item);
+    applier->stats.result[result]++;
+    item->done(item->ctx, item->tag, result, item->newer != 0 ? item->newer : item->version);
+    evc_buf_clear(&item->value);
+    evc_buf_shrink(&item->value, EVC_APPLY_VALUE_KEEP_BYTES);
+    evc_pool_give_back(&applier->pool, item);
+}
+
+static void
+end_zone(struct apply_item *item, enum zone_end end)
+{
+    item->ends[end]++;
+    give_up_hold(item);
+}
+
+static struct apply_item *
+item_of(struct evc_node_op *op)
+{
+    struct apply_zone *zone = EVC_CONTAINER_OF(op, struct apply_zone, op);
+
+    return EVC_CONTAINER_OF(zone - op->zone, struct apply_item, zone);
+}
+
+static void
+on_zone_written(struct evc_node_op *op)
+{
+    struct apply_item *item = item_of(op);
+    struct apply_zone *zone = &item->zone[op->zone];
+
+    if (op->result == EVC_NODE_STORED) {
+        end_zone(item, ZONE_APPLIED);
+    } else if (evc_node_result_is_answer(op->result) && ++zone->races <= EVC_APPLY_RACES_MAX) {
+        item->has_raced = true;
+        item->applier->stats.races_total++;
+        ask_zone(item, op->zone);
+    } else {
+        end_zone(item, ZONE_FAILED);
+    }
+}
+
+static void
+write_zone(struct apply_item *item, unsigned zone, enum evc_node_verb verb, uint64_t seen)
+{
+    struct evc_node_op *op = &item->zone[zone].op;
+
+    *op = (struct evc_node_op){
+        .verb = verb,
+        .zone = (uint8_t)zone,
+        .key = {.ptr = item->key, .len = item->key_len},
+        .value = evc_buf_slice(&item->value),
+        .client_flags = item->client_flags,
+        .ttl_s = item->ttl_s,
+        .version = item->version,
+        .seen = seen,
+        .deadline_us = item->deadline_us,
+        .on_done = on_zone_written,
+    };
+    evc_node_port_submit(item->applier->port, op);
+}
+
+/** Nobody can know whether a key that is missing was deleted once tombstones of that age are gone.
+ */
+static bool
+is_late(const struct apply_item *item)
+{
+    const struct evc_applier *applier = item->applier;
+    uint64_t age_limit_ms = (uint64_t)applier->options.tombstone_ttl_s * 1000;
+
+    return !item->is_tombstone &&
+           evc_version_unix_ms(item->version) + age_limit_ms < applier->now->unix_us / 1000;
+}
+
+static void
+on_zone_asked(struct evc_node_op *op)
+{
+    struct apply_item *item = item_of(op);
+    struct apply_zone *zone = &item->zone[op->zone];
+    evc_version seen;
+
+    if (op->result != EVC_NODE_HIT && op->result != EVC_NODE_MISS) {
+        end_zone(item, ZONE_FAILED);
+        return;
+    }
+    seen = op->result == EVC_NODE_HIT ? evc_version_from_cas(op->reply.cas) : 0;
+    if (!zone->has_seen) {
+        zone->has_seen = true;
+        zone->first_seen = seen;
+    }
+    if (seen > item->version) {
+        item->newer = seen > item->newer ? seen : item->newer;
+        end_zone(item, ZONE_NEWER);
+    } else if (seen == item->version) {
+        end_zone(item, ZONE_IDENTICAL);
+    } else if (op->result == EVC_NODE_HIT) {
+        item->replaced_our_own |=
+            seen != 0 && evc_version_region(seen) == item->applier->options.region;
+        write_zone(item, op->zone, EVC_NODE_CAS, op->reply.cas);
+    } else if (is_late(item)) {
+        end_zone(item, ZONE_LATE);
+    } else {
+        write_zone(item, op->zone, EVC_NODE_ADD, 0);
+    }
+}
+
+static void
+ask_zone(struct apply_item *item, unsigned zone)
+{
+    struct evc_node_op *op = &item->zone[zone].op;
+
+    *op = (struct evc_node_op){
+        .verb = EVC_NODE_GET,
+        .zone = (uint8_t)zone,
+        .want = EVC_WANT_CAS | EVC_WANT_NO_BUMP,
+        .key = {.ptr = item->key, .len = item->key_len},
+        .deadline_us = item->deadline_us,
+        .on_done = on_zone_asked,
+    };
+    evc_node_port_submit(item->applier->port, op);
+}
+
+static struct apply_item *
+item_borrow(struct evc_applier *applier)
+{
+    struct apply_item *item = evc_pool_borrow(&applier->pool);
+    struct evc_buf value;
+
+    if (!item) {
+        return NULL;
+    }
+    value = item->value; /* a pooled object keeps its buffer's memory */
+    if (value.limit == 0) {
+        evc_buf_init(&value, EVC_VALUE_LEN_MAX);
+    }
+    memset(item, 0, sizeof(*item) + applier->port->zone_count * sizeof(item->zone[0]));
+    item->value = value;
+    item->applier = applier;
+    return item;
+}
+
+static void
+item_fill(struct apply_item *item, const struct evc_replica *replica)
+{
+    const struct evc_applier *applier = item->applier;
+
+    item->is_tombstone = replica->client_flags == EVC_TOMBSTONE_FLAGS && replica->value.len == 0;
+    item->client_flags = replica->client_flags;
+    item->ttl_s = item->is_tombstone ? applier->options.tombstone_ttl_s : replica->ttl_s;
+    item->version = replica->version;
+    item->key_len = (uint8_t)replica->key.len;
+    memcpy(item->key, replica->key.ptr, replica->key.len);
+    item->deadline_us = applier->now->mono_us + applier->options.zone_timeout_us;
+}
+
+int
+evc_apply_start(struct evc_applier *applier, const struct evc_replica *replica, evc_apply_fn done,
+                void *ctx, uint64_t tag)
+{
+    uint64_t unix_ms = applier->now->unix_us / 1000;
+    struct apply_item *item;
+
+    assert(replica->key.len >= 1 && replica->key.len <= EVC_KEY_LEN_MAX);
+    if (!evc_version_clock_observe(applier->clock, replica->version, unix_ms)) {
+        applier->stats.result[EVC_APPLY_DRIFT]++;
+        done(ctx, tag, EVC_APPLY_DRIFT, replica->version);
+        return EVC_OK;
+    }
+    item = item_borrow(applier);
+    if (!item) {
+        return EVC_E_FULL;
+    }
+    item->done = done;
+    item->ctx = ctx;
+    item->tag = tag;
+    item_fill(item, replica);
+    if (evc_buf_append(&item->value, replica->value) != EVC_OK) {
+        evc_pool_give_back(&applier->pool, item);
+        return EVC_E_FULL;
+    }
+    item->pending = applier->port->zone_count + 1;
+    for (unsigned zone = 0; zone < applier->port->zone_count; zone++) {
+        if (rule_is_on(item, EVC_RULE_CONDITIONAL)) {
+            ask_zone(item, zone);
+        } else {
+            write_zone(item, zone, EVC_NODE_SET, 0);
+        }
+    }
+    give_up_hold(item);
+    return EVC_OK;
+}

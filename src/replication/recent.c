@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See recent.h. A hash table of entries that also stand in a ring in the order they were first
+ * seen; the ring's oldest makes room. Keys are known by their 64-bit hash: a collision costs a
+ * repair that finds nothing to do.
+ */
+#include "replication/recent.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+
+enum {
+    RECENT_NONE = UINT32_MAX
+};
+
+struct recent_entry {
+    uint64_t hash;
+    evc_version newest;
+    uint64_t fed_us;     /* of the last event */
+    uint64_t written_us; /* of the last event */
+    uint32_t last_writer;
+    uint32_t expiry_s; /* of the newest */
+    uint32_t next;     /* in the bucket */
+    uint32_t partition;
+};
+
+struct partition_time {
+    bool has_begun;
+    uint64_t complete_since_us; /* every event fed after it is remembered */
+};
+
+struct evc_recent {
+    uint32_t max;
+    uint32_t window_us;
+    uint32_t count;
+    uint32_t oldest; /* index of the entry to reuse next, once count == max */
+    uint64_t bucket_mask;
+    uint32_t *buckets;
+    struct recent_entry *entries;
+    struct partition_time partitions[EVC_PARTITION_MAX];
+};
+
+struct evc_recent *
+evc_recent_create(uint32_t max, uint32_t window_us)
+{
+    struct evc_recent *recent = calloc(1, sizeof(*recent));
+    uint64_t bucket_count = 64;
+
+    assert(max > 0 && max < RECENT_NONE);
+    if (!recent) {
+        return NULL;
+    }
+    while (bucket_count < max) {
+        bucket_count *= 2;
+    }
+    recent->max = max;
+    recent->window_us = window_us;
+    recent->bucket_mask = bucket_count - 1;
+    recent->buckets = malloc(bucket_count * sizeof(*recent->buckets));
+    recent->entries = malloc(max * sizeof(*recent->entries));
+    if (!recent->buckets || !recent->entries) {
+        evc_recent_destroy(recent);
+        return NULL;
+    }
+    for (uint64_t i = 0; i < bucket_count; i++) {
+        recent->buckets[i] = RECENT_NONE;
+    }
+    return recent;
+}
+
+void
+evc_recent_destroy(struct evc_recent *recent)
+{
+    if (recent) {
+        free(recent->buckets);
+        free(recent->entries);
+        free(recent);
+    }
+}
+
+static struct recent_entry *
+entry_find(const struct evc_recent *recent, uint64_t hash)
+{
+    uint32_t index = recent->buckets[hash & recent->bucket_mask];
+
+    while (index != RECENT_NONE && recent->entries[index].hash != hash) {
+        index = recent->entries[index].next;
+    }
+    return index == RECENT_NONE ? NULL : &recent->entries[index];
+}
+
+static void
+entry_unlink(struct evc_recent *recent, uint32_t index)
+{
+    uint32_t *at = &recent->buckets[recent->entries[index].hash & recent->bucket_mask];
+
+    while (*at != index) {
+        at = &recent->entries[*at].next;
+    }
+    *at = recent->entries[index].next;
+}
+
+/** Makes room: the oldest entry is forgotten, which its partition must know. */
+static uint32_t
+entry_forget(struct evc_recent *recent)
+{
+    uint32_t index = recent->oldest;
+    const struct recent_entry *entry = &recent->entries[index];
+    struct partition_time *time = &recent->partitions[entry->partition];
+
+    if (entry->fed_us > time->complete_since_us) {
+        time->complete_since_us = entry->fed_us;
+    }
+    entry_unlink(recent, index);
+    recent->oldest = (index + 1) % recent->max;
+    return index;
+}
+
+static void
+entry_add(struct evc_recent *recent, const struct recent_entry *entry)
+{
+    uint32_t index = recent->count < recent->max ? recent->count++ : entry_forget(recent);
+    uint32_t *bucket = &recent->buckets[entry->hash & recent->bucket_mask];
+
+    recent->entries[index] = *entry;
+    recent->entries[index].next = *bucket;
+    *bucket = index;
+}
+
+static uint64_t
+distance(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+static unsigned
+compare(const struct evc_recent *recent, struct recent_entry *entry, const struct evc_event *event,
+        uint64_t fed_us)
+{
+    uint32_t writer = evc_version_writer(event->version);
+    unsigned signs = 0;
+
+    if (writer != entry->last_writer &&
+        distance(event->written_us, entry->written_us) <= recent->window_us) {
+        signs |= EVC_RECENT_TWO_WRITERS;
+    }
+    if (event->version < entry->newest) {
+        signs |= EVC_RECENT_INVERSION;
+    } else {
+        entry->newest = event->version;
+        entry->expiry_s = event->expiry_s;
+    }
+    entry->last_writer = writer;
+    entry->written_us = event->written_us;
+    entry->fed_us = fed_us > entry->fed_us ? fed_us : entry->fed_us;
+    return signs;
+}
+
+/** The first event after a start: what was fed before it is not known, unless nothing was. */
+static void
+begin(struct partition_time *time, const struct evc_recent_place *place)
+{
+    time->has_begun = true;
+    time->complete_since_us = place->position == 0 ? 0 : place->fed_us;
+}
+
+unsigned
+evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
+                const struct evc_recent_place *place)
+{
+    uint64_t hash = evc_hash_key(event->key);
+    struct partition_time *time = &recent->partitions[place->partition];
+    struct recent_entry *entry = entry_find(recent, hash);
+    bool is_blind;
+
+    assert(place->partition < EVC_PARTITION_MAX);
+    if (!time->has_begun) {
+        begin(time, place);
+    }
+    if (entry) {
+        return compare(recent, entry, event, place->fed_us);
+    }
+    is_blind = event->written_us <= time->complete_since_us + recent->window_us &&
+               time->complete_since_us != 0;
+    entry_add(recent, &(struct recent_entry){
+                          .hash = hash,
+                          .newest = event->version,
+                          .fed_us = place->fed_us,
+                          .written_us = event->written_us,
+                          .last_writer = evc_version_writer(event->version),
+                          .expiry_s = event->expiry_s,
+                          .partition = place->partition,
+                      });
+    return is_blind ? EVC_RECENT_BLIND : 0;
+}
+
+evc_version
+evc_recent_newest(const struct evc_recent *recent, struct evc_slice key, uint32_t *ret_expiry_s)
+{
+    const struct recent_entry *entry = entry_find(recent, evc_hash_key(key));
+
+    *ret_expiry_s = entry ? entry->expiry_s : 0;
+    return entry ? entry->newest : 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a repair group remembers of the events it has seen lately, to notice signs of trouble: the
+ * newest version of each key, who wrote last and when. Bounded: at the bound the oldest is forgotten.
+ *
+ * Invariant: of a partition, every event fed after `complete since` is remembered. An event for a key
+ * that is not remembered is a sign of trouble (blind) when a write crossing it may have been fed before
+ * that; so a restart and a long wait in a journal are covered, and in a backlog old times look like live
+ * ones. Pure. Used by repair.c alone.
+ */
+#ifndef EVC_REPLICATION_RECENT_H
+#define EVC_REPLICATION_RECENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/event.h"
+#include "queue/queue.h"
+
+struct evc_recent;
+
+enum evc_recent_sign {
+    EVC_RECENT_TWO_WRITERS = 1 << 0, /* another writer within the window */
+    EVC_RECENT_INVERSION = 1 << 1,   /* older than one seen for its key */
+    EVC_RECENT_BLIND = 1 << 2,       /* a write that crossed it may have been forgotten */
+};
+
+/** max: events remembered. NULL only without memory. */
+struct evc_recent *evc_recent_create(uint32_t max, uint32_t window_us);
+void evc_recent_destroy(struct evc_recent *recent); /* accepts NULL */
+
+/** Where an event was found: its record's partition, position in it, and when that was fed. */
+struct evc_recent_place {
+    uint32_t partition;
+    uint64_t position; /* 0: nothing was fed before it */
+    uint64_t fed_us;
+};
+
+/** Remembers an event and says what it is a sign of (enum evc_recent_sign bits). */
+unsigned evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
+                         const struct evc_recent_place *place);
+
+/** The newest version remembered for a key, 0 when none, with its expiry (Unix seconds, 0: never). */
+evc_version evc_recent_newest(const struct evc_recent *recent, struct evc_slice key,
+                              uint32_t *ret_expiry_s);
+
+#endif

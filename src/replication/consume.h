@@ -7,6 +7,7 @@
 #ifndef EVC_REPLICATION_CONSUME_H
 #define EVC_REPLICATION_CONSUME_H
 
+#include "queue/queue.h"
 #include "replication/books.h"
 #include "replication/repair.h"
 #include "replication/ship.h"

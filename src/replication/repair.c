@@ -54,16 +54,16 @@ struct repair_item {
     struct evc_repair *repair; /* first: the pool's link while the object is free */
     struct evc_retry_link wait;
     enum repair_state state;
-    struct evc_batch *batch; /* waits for this repair */
-    struct evc_batch
-        *next_batch;   /* waits for the one after it: asked for while zones were being read */
-    evc_version known; /* the newest version known to have been written */
+    struct evc_batch *batch;      /* waits for this repair */
+    struct evc_batch *next_batch; /* waits for the one after it: came while zones were read */
+    evc_version known;            /* the newest version known to have been written */
     uint32_t known_expiry_s;
     bool has_unknown; /* a write nobody acknowledged: what is found must be announced */
     bool want_reship;
     bool has_changed;
     bool has_restamped;
-    bool zone_failed; /* a zone did not answer: look a second time */
+    bool zone_failed; /* a zone did not answer in this attempt */
+    bool look_again;  /* a zone did not answer in this repair: look a second time */
     bool has_raced;
     uint8_t rounds;
     unsigned pending;
@@ -182,16 +182,12 @@ set_state(struct repair_item *item, enum repair_state state)
 }
 
 static void
-settle(struct repair_item *item)
+settle_until(struct repair_item *item, uint64_t due_us)
 {
-    struct evc_repair *repair = item->repair;
-    uint64_t due_us = repair->now->mono_us + repair->options.settle_us;
-    uint64_t latest_us = item->first_us + (uint64_t)repair->options.settle_us * REPAIR_SETTLE_TIMES;
-
-    item->wait.due_us = due_us < latest_us ? due_us : latest_us;
+    item->wait.due_us = due_us;
     set_state(item, REPAIR_SETTLING);
     evc_list_remove(&item->wait.link);
-    evc_list_push_back(&repair->settling, &item->wait.link);
+    evc_list_push_back(&item->repair->settling, &item->wait.link);
 }
 
 /** Waits until writes in flight have settled; asked for again and again, not for ever. */

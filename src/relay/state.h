@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a relay process consists of; shared by its assembly (relay.c) and its report (status.c). */
+#ifndef EVC_RELAY_STATE_H
+#define EVC_RELAY_STATE_H
+
+#include "daemon/report.h"
+#include "engine/engine.h"
+#include "http/admin.h"
+#include "queue/feeder.h"
+#include "relay/group.h"
+#include "relay/link.h"
+#include "relay/relay.h"
+
+/** Another region: a group of the queue, its shipment and the link there. */
+struct evc_destination {
+    unsigned region;
+    struct evc_link link;
+    struct evc_ship *ship;
+    struct evc_group group;
+};
+
+struct evc_relay {
+    struct evc_relay_options options;
+    const struct evc_config_region *region;
+    char id[32];                  /* "oregon/0", cut: how the relay names itself to receivers */
+    uint64_t started_us;
+    struct evc_topology *topology;
+    struct evc_loop loop;
+    struct evc_engine *engine;
+    struct evc_version_clock clock;
+    struct evc_queue *queue;
+    struct evc_journal *journal;
+    struct evc_feeder *feeder;
+    struct evc_event_sink sink;   /* into the journal, and rings the feeder at the end of the turn */
+    bool has_events_to_feed;
+    struct evc_destination *destinations;
+    unsigned destination_count;
+    struct evc_repair *repair;
+    struct evc_group repair_group;
+    struct evc_admin *admin;
+    struct evc_loop_hook turn, tick;
+    uv_idle_t busy;               /* runs while records wait: the loop does not sleep */
+    bool is_busy;
+    uv_signal_t signals[2];
+    bool is_stopping;
+    bool is_engine_closed;
+};
+
+/** The body of /status.json. Loop thread. NULL without memory. */
+json_t *evc_relay_report(struct evc_relay *relay);
+
+#endif

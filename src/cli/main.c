@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program: finds the verb and hands over. Everything else is in the verb's own file; a new verb is
- * a file, a line in verbs.h and a row here.
+ * The program: finds the verb and hands over. Everything else is in the verb's own file; a new verb
+ * is a file, a line in verbs.h and a row here.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,8 @@ struct verb {
 };
 
 static const struct verb verb_table[] = {
-    {"proxy", evc_cli_proxy, "the memcached front door of a region, and the receiver of the others"},
+    {"proxy", evc_cli_proxy,
+     "the memcached front door of a region, and the receiver of the others"},
     {"relay", evc_cli_relay, "carries a region's writes to every other region"},
     {"up", evc_cli_up, "runs a whole global cache on this machine"},
     {"status", evc_cli_status, "the books of every pair of regions, and how long writes take"},
@@ -27,7 +28,9 @@ static const struct verb verb_table[] = {
     {"help", print_help, "prints this"},
 };
 
-enum { VERB_COUNT = sizeof(verb_table) / sizeof(verb_table[0]) };
+enum {
+    VERB_COUNT = sizeof(verb_table) / sizeof(verb_table[0])
+};
 
 static int
 print_version(int argc, char **argv)
@@ -41,16 +44,18 @@ print_version(int argc, char **argv)
 static void
 print_usage(FILE *out)
 {
-    fputs("A global cache: every region has all of it, writes reach every region, the newest wins.\n"
-          "\n"
-          "usage: evcache VERB [options]\n"
-          "\n",
-          out);
+    fputs(
+        "A global cache: every region has all of it, writes reach every region, the newest wins.\n"
+        "\n"
+        "usage: evcache VERB [options]\n"
+        "\n",
+        out);
     for (size_t i = 0; i < VERB_COUNT; i++) {
         fprintf(out, "  %-13s %s\n", verb_table[i].name, verb_table[i].summary);
     }
     fputs("\n"
-          "`evcache VERB --help` tells more about one. Exit status: 0 it worked, 1 it did not, 2 the\n"
+          "`evcache VERB --help` tells more about one. Exit status: 0 it worked, 1 it did not, 2 "
+          "the\n"
           "command line is wrong; a verb with others names them in its help.\n",
           out);
 }

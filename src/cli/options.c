@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command lines by getopt_long: one table of all options, of which a verb takes some. What a verb does
- * not take is refused by name, the same way as what does not exist.
+ * Command lines by getopt_long: one table of all options, of which a verb takes some. What a verb
+ * does not take is refused by name, the same way as what does not exist.
  */
 #include "cli/options.h"
 
@@ -43,7 +43,9 @@ static const struct {
     {{"help", no_argument, NULL, OPTION_HELP}, 0},
 };
 
-enum { OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0]) };
+enum {
+    OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0])
+};
 
 static void
 print_sentence(const char *verb, const char *format, va_list args)
@@ -149,7 +151,7 @@ take_option(struct evc_cli_options *options, int value, const char *text)
     case OPTION_HELP:
         break;
     }
-    assert(!"an option without a case");
+    assert(false);
     return EVC_EXIT_USAGE;
 }
 

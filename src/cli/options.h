@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the verbs' command lines have in common: the options that say which file, which region and how
- * loud, and how a mistake is reported. Each verb says which of them it takes.
+ * What the verbs' command lines have in common: the options that say which file, which region and
+ * how loud, and how a mistake is reported. Each verb says which of them it takes.
  */
 #ifndef EVC_CLI_OPTIONS_H
 #define EVC_CLI_OPTIONS_H
@@ -25,11 +25,11 @@ enum evc_cli_take {
 /** What was given; strings are views into argv. */
 struct evc_cli_options {
     const char *verb;
-    const char *config;     /* --config, or the argument of a verb that takes one */
+    const char *config; /* --config, or the argument of a verb that takes one */
     const char *region;
-    const char *zone;       /* NULL: the first */
-    const char *memcached;  /* NULL: to be found */
-    const char *pids;       /* NULL: none */
+    const char *zone;      /* NULL: the first */
+    const char *memcached; /* NULL: to be found */
+    const char *pids;      /* NULL: none */
     const char *log_level_text;
     unsigned index;
     enum evc_log_level log_level; /* info */
@@ -37,16 +37,17 @@ struct evc_cli_options {
 };
 
 /**
- * Parses a verb's arguments. take: enum evc_cli_take bits; help: the verb's text for --help. Returns
- * true when the verb should go on; false when *ret_exit is what to exit with (help was printed, or a
- * mistake, already reported).
+ * Parses a verb's arguments. take: enum evc_cli_take bits; help: the verb's text for --help.
+ * Returns true when the verb should go on; false when *ret_exit is what to exit with (help was
+ * printed, or a mistake, already reported).
  */
 bool evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
                            struct evc_cli_options *ret, int *ret_exit);
 
 /**
- * Loads options->config and, for verbs with EVC_CLI_TAKE_REGION, finds the region. ret_region may be
- * NULL. False: *ret_exit says what to exit with; the mistake is reported. The caller owns *ret_config.
+ * Loads options->config and, for verbs with EVC_CLI_TAKE_REGION, finds the region. ret_region may
+ * be NULL. False: *ret_exit says what to exit with; the mistake is reported. The caller owns
+ * *ret_config.
  */
 bool evc_cli_config_load(const struct evc_cli_options *options, struct evc_config **ret_config,
                          unsigned *ret_region, int *ret_exit);
@@ -55,7 +56,6 @@ bool evc_cli_config_load(const struct evc_cli_options *options, struct evc_confi
 int evc_cli_fail(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** The same for a mistake in the command line, with where to read more. Returns EVC_EXIT_USAGE. */
-int evc_cli_misuse(const char *verb, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int evc_cli_misuse(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

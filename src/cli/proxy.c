@@ -9,7 +9,8 @@
 static const char help[] =
     "usage: evcache proxy --config FILE --region NAME [options]\n"
     "\n"
-    "Runs one proxy of a region: applications speak memcached to it, and the other regions' relays\n"
+    "Runs one proxy of a region: applications speak memcached to it, and the other regions' "
+    "relays\n"
     "deliver to its receiver. Runs until SIGINT or SIGTERM, then answers what is in flight.\n"
     "\n"
     "  --config FILE       the configuration, the same for every process\n"
@@ -32,19 +33,17 @@ evc_cli_proxy(int argc, char **argv)
         return result;
     }
     if (options.index >= config->regions[region].proxies_count) {
-        result = evc_cli_misuse("proxy", "region %s has %u proxies; --index %u is none of them",
-                                options.region, config->regions[region].proxies_count,
-                                options.index);
+        result =
+            evc_cli_misuse("proxy", "region %s has %u proxies; --index %u is none of them",
+                           options.region, config->regions[region].proxies_count, options.index);
         evc_config_destroy(config);
         return result;
     }
     char id[EVC_CONFIG_NAME_LEN_MAX + 16];
     snprintf(id, sizeof(id), "%s/%u", options.region, options.index);
     evc_log_init("proxy", id, options.log_level);
-    struct evc_proxy_options proxy = {.config = config,
-                                      .region = region,
-                                      .index = options.index,
-                                      .local_zone = options.zone};
+    struct evc_proxy_options proxy = {
+        .config = config, .region = region, .index = options.index, .local_zone = options.zone};
     result = EVC_EXIT_OK;
     if (evc_proxy_run(&proxy, &error) != 0) {
         result = evc_cli_fail("proxy", "%s", error.text);

@@ -9,8 +9,10 @@
 static const char help[] =
     "usage: evcache relay --config FILE --region NAME [options]\n"
     "\n"
-    "Runs one relay of a region: reads the region's queue, fetches each value from the region's own\n"
-    "nodes and delivers it to every other region; repairs the region's zones. Runs until SIGINT or\n"
+    "Runs one relay of a region: reads the region's queue, fetches each value from the region's "
+    "own\n"
+    "nodes and delivers it to every other region; repairs the region's zones. Runs until SIGINT "
+    "or\n"
     "SIGTERM, then notes how far it came.\n"
     "\n"
     "  --config FILE       the configuration, the same for every process\n"
@@ -33,19 +35,17 @@ evc_cli_relay(int argc, char **argv)
         return result;
     }
     if (options.index >= config->regions[region].relays_count) {
-        result = evc_cli_misuse("relay", "region %s has %u relays; --index %u is none of them",
-                                options.region, config->regions[region].relays_count,
-                                options.index);
+        result =
+            evc_cli_misuse("relay", "region %s has %u relays; --index %u is none of them",
+                           options.region, config->regions[region].relays_count, options.index);
         evc_config_destroy(config);
         return result;
     }
     char id[EVC_CONFIG_NAME_LEN_MAX + 16];
     snprintf(id, sizeof(id), "%s/%u", options.region, options.index);
     evc_log_init("relay", id, options.log_level);
-    struct evc_relay_options relay = {.config = config,
-                                      .region = region,
-                                      .index = options.index,
-                                      .local_zone = options.zone};
+    struct evc_relay_options relay = {
+        .config = config, .region = region, .index = options.index, .local_zone = options.zone};
     result = EVC_EXIT_OK;
     if (evc_relay_run(&relay, &error) != 0) {
         result = evc_cli_fail("relay", "%s", error.text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs of the program: one function each, one file each, one row each in main.c's table. A verb
- * gets its own argument vector (argv[0] is the verb), prints its help on standard output and its errors
- * as `evcache VERB: <sentence>` on standard error.
+ * The verbs of the program: one function each, one file each, one row each in main.c's table. A
+ * verb gets its own argument vector (argv[0] is the verb), prints its help on standard output and
+ * its errors as `evcache VERB: <sentence>` on standard error.
  */
 #ifndef EVC_CLI_VERBS_H
 #define EVC_CLI_VERBS_H

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verb `status`: asks every process (survey.h) and shows the books of every pair of regions,
+ * how their events ended, and the lag.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/options.h"
+#include "cli/survey.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+static const char help[] =
+    "usage: evcache status --config FILE [--json]\n"
+    "\n"
+    "Asks the admin addresses of every region and shows, per source and destination: what was "
+    "produced,\n"
+    "what is in flight, how every event ended, and how long writes took to become visible. A "
+    "region's\n"
+    "own repair group has a row as well: it reads every event of its region.\n"
+    "\n"
+    "  --config FILE    the configuration, the same for every process\n"
+    "  --json           everything as JSON, partitions included\n"
+    "\n"
+    "The outcomes: applied; identical (the destination had it); behind (it had something newer); "
+    "late\n"
+    "(missing there and older than tombstones live: it may have been deleted); coalesced (a newer "
+    "event\n"
+    "of its key speaks for it); filtered (by policy, or a request for repair only); expired; gone "
+    "(it\n"
+    "was in no zone any more and went as a delete); abandoned (given up).\n"
+    "\n"
+    "unexplained = produced + duplicate - lost - outcomes - in flight, and must be 0. Processes "
+    "are asked\n"
+    "one after another, so it is judged only where nothing moved while they were: a partition that "
+    "did\n"
+    "is shown as `moving`. What seems unexplained is looked at up to 3 more times, 200 ms apart. "
+    "Only\n"
+    "the first proxy of a region has an admin address: with several, its books cannot be judged.\n"
+    "\n"
+    "Exit status: 0 all is explained, 1 something is not, 2 the command line is wrong, 3 a process "
+    "does\n"
+    "not answer (it is named).\n";
+
+/** "virginia → oregon", or "virginia, repair". text: bytes of it. */
+static const char *
+pair_name(const struct evc_survey *survey, const struct evc_survey_pair *pair, char *name,
+          size_t name_bytes)
+{
+    const char *source = survey->config->regions[pair->source].name;
+
+    if (pair->source == pair->destination) {
+        snprintf(name, name_bytes, "%s, repair", source);
+    } else {
+        snprintf(name, name_bytes, "%s → %s", source,
+                 survey->config->regions[pair->destination].name);
+    }
+    return name;
+}
+
+static void
+count_cell(struct evc_table *table, unsigned column, enum evc_style style, uint64_t count)
+{
+    char digits[EVC_TERMINAL_TEXT_BYTES];
+
+    evc_table_cell(table, column, count == 0 ? EVC_STYLE_DIM : style,
+                   evc_terminal_count((int64_t)count, digits));
+}
+
+static void
+unexplained_cell(struct evc_table *table, unsigned column, const struct evc_survey *survey,
+                 const struct evc_survey_pair *pair)
+{
+    const struct evc_survey_cell *total = &pair->total;
+    char digits[EVC_TERMINAL_TEXT_BYTES];
+
+    if (total->unexplained != 0) {
+        evc_table_cell(table, column, EVC_STYLE_BAD,
+                       evc_terminal_count(total->unexplained, digits));
+    } else if (total->is_settled) {
+        evc_table_cell(table, column, EVC_STYLE_GOOD, "0");
+    } else {
+        bool is_moving = total->is_known && evc_survey_unanswered(survey) == 0 &&
+                         evc_survey_is_complete(survey, pair->source);
+        evc_table_cell(table, column, EVC_STYLE_WARN, is_moving ? "moving" : "unknown");
+    }
+}
+
+static void
+print_books(const struct evc_survey *survey)
+{
+    static const char *const headings[] = {"The books", "produced",  "in flight",
+                                           "lost",      "duplicate", "unexplained"};
+    struct evc_table table;
+    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+
+    evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        const struct evc_survey_pair *pair = &survey->pairs[i];
+        evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
+        count_cell(&table, 1, EVC_STYLE_PLAIN, pair->total.produced);
+        count_cell(&table, 2, EVC_STYLE_PLAIN, pair->total.in_flight);
+        count_cell(&table, 3, EVC_STYLE_BAD, pair->total.lost);
+        count_cell(&table, 4, EVC_STYLE_PLAIN, pair->total.duplicate);
+        unexplained_cell(&table, 5, survey, pair);
+    }
+    evc_table_print(&table, stdout);
+    evc_table_finish(&table);
+}
+
+static void
+print_outcomes(const struct evc_survey *survey)
+{
+    const char *headings[EVC_OUTCOME_MAX + 1] = {"How they ended"};
+    struct evc_table table;
+    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+
+    for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
+        headings[i + 1] = evc_outcome_str((enum evc_outcome)i);
+    }
+    evc_table_init(&table, headings, EVC_OUTCOME_MAX + 1);
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        evc_table_row(&table, pair_name(survey, &survey->pairs[i], name, sizeof(name)));
+        for (unsigned o = 0; o < EVC_OUTCOME_MAX; o++) {
+            count_cell(&table, o + 1, o == EVC_OUTCOME_ABANDONED ? EVC_STYLE_BAD : EVC_STYLE_PLAIN,
+                       survey->pairs[i].total.outcome[o]);
+        }
+    }
+    evc_table_print(&table, stdout);
+    evc_table_finish(&table);
+}
+
+static void
+print_lag(const struct evc_survey *survey)
+{
+    static const char *const headings[] = {
+        "Write to visible", "p50", "p99", "p99.9", "max", "link"};
+    static const double quantiles[] = {0.5, 0.99, 0.999, 1.0};
+    struct evc_table table;
+    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8], duration[EVC_TERMINAL_TEXT_BYTES];
+
+    evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        const struct evc_survey_pair *pair = &survey->pairs[i];
+        if (pair->source == pair->destination) {
+            continue;
+        }
+        evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
+        for (unsigned q = 0; q < sizeof(quantiles) / sizeof(quantiles[0]); q++) {
+            evc_terminal_duration(evc_histogram_quantile(&pair->lag, quantiles[q]), duration);
+            evc_table_cell(&table, q + 1, EVC_STYLE_PLAIN, pair->lag.count > 0 ? duration : "-");
+        }
+        evc_table_cell(&table, 5, pair->is_link_up ? EVC_STYLE_PLAIN : EVC_STYLE_WARN,
+                       !pair->total.is_known ? "unknown"
+                       : pair->is_link_up    ? "up"
+                                             : "down");
+    }
+    evc_table_print(&table, stdout);
+    evc_table_finish(&table);
+}
+
+/** What an operator should know beyond the tables; on standard output, one line each. */
+static void
+print_notes(const struct evc_survey *survey)
+{
+    const char *warn = evc_terminal_style(stdout, EVC_STYLE_WARN);
+    const char *plain = evc_terminal_style(stdout, EVC_STYLE_PLAIN);
+    char digits[EVC_TERMINAL_TEXT_BYTES], name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+
+    for (size_t i = 0; i < survey->process_count; i++) {
+        const struct evc_survey_process *process = &survey->processes[i];
+        if (!process->has_answered) {
+            printf("%s%s does not answer:%s %s\n", warn, process->name, plain, process->why);
+            continue;
+        }
+        if (process->journal_lost > 0) {
+            printf("%s%s has lost %s events:%s its journal was full\n", warn, process->name,
+                   evc_terminal_count((int64_t)process->journal_lost, digits), plain);
+        }
+        if (process->is_feeder_stalled) {
+            printf("%s%s cannot feed its queue:%s %s\n", warn, process->name, plain,
+                   process->feeder_error);
+        }
+    }
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        if (!survey->pairs[i].is_link_up) {
+            printf("%s%s is down:%s %s\n", warn,
+                   pair_name(survey, &survey->pairs[i], name, sizeof(name)), plain,
+                   survey->pairs[i].why);
+        }
+    }
+    for (unsigned r = 0; r < survey->config->regions_count; r++) {
+        if (!evc_survey_is_complete(survey, r)) {
+            printf(
+                "%s%s cannot be judged:%s only the first of its %u proxies has an admin address\n",
+                warn, survey->config->regions[r].name, plain,
+                survey->config->regions[r].proxies_count);
+        }
+    }
+}
+
+static void
+print_tables(const struct evc_survey *survey)
+{
+    printf("%s%s%s: %u regions, %zu of %zu processes answer\n\n",
+           evc_terminal_style(stdout, EVC_STYLE_BOLD), survey->config->cache,
+           evc_terminal_style(stdout, EVC_STYLE_PLAIN), survey->config->regions_count,
+           survey->process_count - evc_survey_unanswered(survey), survey->process_count);
+    print_books(survey);
+    putchar('\n');
+    print_outcomes(survey);
+    putchar('\n');
+    print_lag(survey);
+    putchar('\n');
+    print_notes(survey);
+}
+
+/** On standard error, so that --json says it too. */
+static int
+verdict(const struct evc_survey *survey)
+{
+    uint64_t unexplained = evc_survey_unexplained(survey);
+
+    if (unexplained > 0) {
+        return evc_cli_fail("status", "%llu events are unexplained",
+                            (unsigned long long)unexplained);
+    }
+    for (size_t i = 0; i < survey->process_count; i++) {
+        if (!survey->processes[i].has_answered) {
+            (void)evc_cli_fail("status", "%s (%s) does not answer", survey->processes[i].name,
+                               survey->processes[i].address->text);
+        }
+    }
+    return evc_survey_unanswered(survey) > 0 ? EVC_EXIT_UNANSWERED : EVC_EXIT_OK;
+}
+
+static int
+run(const struct evc_cli_options *options, const struct evc_config *config)
+{
+    struct evc_survey *survey = evc_survey_create(config);
+
+    if (survey == NULL) {
+        return evc_cli_fail("status", "out of memory");
+    }
+    evc_survey_look_patiently(survey);
+    if (options->is_json) {
+        json_t *json = evc_survey_json(survey);
+        (void)json_dumpf(json, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(json);
+    } else {
+        print_tables(survey);
+    }
+    fflush(stdout);
+    int result = verdict(survey);
+    evc_survey_destroy(survey);
+    return result;
+}
+
+int
+evc_cli_status(int argc, char **argv)
+{
+    struct evc_cli_options options;
+    struct evc_config *config;
+    int result;
+
+    if (!evc_cli_options_parse(argc, argv, EVC_CLI_TAKE_CONFIG | EVC_CLI_TAKE_JSON, help, &options,
+                               &result) ||
+        !evc_cli_config_load(&options, &config, NULL, &result)) {
+        return result;
+    }
+    result = run(&options, config);
+    evc_config_destroy(config);
+    return result;
+}

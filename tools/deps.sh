@@ -27,18 +27,17 @@ missing_packages() {
     done
 }
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    else
-        command -v sudo >/dev/null || die "not root and no sudo; run as root: apt-get install" $missing
-        sudo "$@"
-    fi
+# The command before apt-get: nothing for root, else sudo, tried here where it can still ask for a password.
+root_command() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    command -v sudo >/dev/null || die "neither root nor sudo; run as root: apt-get install" $missing
+    sudo true || die "sudo does not work"
+    echo sudo
 }
 
 # apt_get ARGUMENT...: output goes to the log. Another apt at work (unattended upgrades, say) is waited for.
 apt_get() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 </dev/null
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 </dev/null
 }
 
 apt_update() {
@@ -61,6 +60,7 @@ lists_know() {
 }
 
 install_missing() {
+    sudo=$(root_command)
     mkdir -p "$top/build"
     : >"$log"
     lists_know $missing || apt_update

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Repair of one key: what asks for it, what it brings the zones to, what it announces. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_zones.h"
+#include "replication/repair.h"
+
+#define NOW_US UINT64_C(1767225600000000)
+
+enum {
+    WINDOW_MS = 500,
+    SETTLE_MS = 550,
+    RELAY_SLOT = 768
+};
+
+struct fixture {
+    struct fake_zones zones;
+    struct fake_sink sink;
+    struct evc_version_clock clock;
+    struct evc_moment now;
+    struct evc_books *books;
+    struct evc_repair *repair;
+    uint64_t position, seq;
+};
+
+static struct fixture f;
+
+static evc_version
+version_of(unsigned number, unsigned slot)
+{
+    uint64_t ms = NOW_US / 1000 - EVC_VERSION_EPOCH_MS - 1000 + number;
+
+    return ms << (EVC_VERSION_COUNTER_BITS + EVC_VERSION_WRITER_BITS) |
+           evc_version_writer_make(0, slot);
+}
+
+static void
+make_repair(uint32_t recent_max)
+{
+    evc_repair_destroy(f.repair);
+    assert_int_equal(evc_repair_create(&f.zones.port, &f.clock, &f.now, &f.sink.sink,
+                                       &(struct evc_repair_options){
+                                           .items_max = 16,
+                                           .recent_max = recent_max,
+                                           .window_us = WINDOW_MS * 1000,
+                                           .settle_us = SETTLE_MS * 1000,
+                                           .zone_timeout_us = 100000,
+                                           .retry_min_ms = 10,
+                                           .retry_max_ms = 100,
+                                           .abandon_after_us = 5000000,
+                                           .tombstone_ttl_s = 3600,
+                                       },
+                                       &f.repair),
+                     EVC_OK);
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    f = (struct fixture){.now = {.mono_us = 1000000, .unix_us = NOW_US}, .seq = 1};
+    fake_zones_init(&f.zones, 2);
+    fake_sink_init(&f.sink);
+    evc_version_clock_init(&f.clock, evc_version_writer_make(0, RELAY_SLOT),
+                           EVC_VERSION_DRIFT_MS_DEFAULT);
+    f.books = evc_books_create();
+    make_repair(64);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    evc_repair_destroy(f.repair);
+    evc_books_destroy(f.books);
+    return 0;
+}
+
+static void
+offer_at(evc_version version, uint8_t flags, const char *key, uint64_t written_us)
+{
+    struct evc_record_header header = {
+        .producer = 1, .first_seq = f.seq++, .fed_us = f.now.unix_us, .count = 1};
+    struct evc_event event = {
+        .key = evc_slice_str(key), .flags = flags, .version = version, .written_us = written_us};
+    bool is_conflict;
+
+    evc_repair_offer(f.repair, evc_books_open(f.books, f.position++, &header, &is_conflict), &event,
+                     0, header.fed_us);
+}
+
+static void
+offer(evc_version version, uint8_t flags)
+{
+    offer_at(version, flags, "key", f.now.unix_us);
+}
+
+static void
+pass_ms(unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i += 10) {
+        f.now.mono_us += 10000;
+        f.now.unix_us += 10000;
+        evc_repair_tick(f.repair);
+        fake_zones_run(&f.zones);
+    }
+}
+
+static struct evc_repair_stats
+stats(void)
+{
+    struct evc_repair_stats ret;
+
+    evc_repair_stats(f.repair, &ret);
+    return ret;
+}
+
+static uint64_t
+outcome(enum evc_outcome which)
+{
+    struct evc_books_totals totals;
+    uint64_t open;
+
+    evc_books_totals(f.books, &totals, &open);
+    return totals.outcome[which];
+}
+
+static void
+test_repair__one_writer__costs_nothing(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i <= 5; i++) {
+        offer(version_of(i, 1), 0);
+    }
+    pass_ms(1000);
+    assert_int_equal(stats().asked_total, 0);
+    assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 5);
+    assert_true(evc_repair_is_idle(f.repair));
+}
+
+static void
+test_repair__failed_zone__gets_the_newest_and_it_is_announced(void **state)
+{
+    evc_version version = version_of(2, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "new");
+    f.zones.zone[0].ttl_s = 60;
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "old");
+    offer(version, EVC_EVENT_REPAIR);
+    pass_ms(SETTLE_MS - 20);
+    assert_int_equal(f.zones.zone[1].cas, version_of(1, 1)); /* not before writes have settled */
+    pass_ms(40);
+    assert_int_equal(f.zones.zone[1].cas, version);
+    assert_memory_equal(f.zones.zone[1].value, "new", 3);
+    assert_int_equal(f.zones.zone[1].ttl_s, 60);
+    assert_int_equal(fake_sink_count(&f.sink, 0, version), 1);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+    assert_int_equal(stats().changed_total, 1);
+}
+
+static void
+test_repair__zones_equal__changes_and_announces_nothing(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "v");
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "v");
+    offer(version_of(1, 1), EVC_EVENT_REPAIR);
+    pass_ms(700);
+    assert_int_equal(stats().clean_total, 1);
+    assert_int_equal(f.sink.count, 0);
+}
+
+static void
+test_repair__two_writers_within_the_window__are_looked_at(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(2, 2), "b");
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "a");
+    offer(version_of(1, 1), 0);
+    offer(version_of(2, 2), 0);
+    pass_ms(700);
+    assert_int_equal(stats().two_writers_total, 1);
+    assert_int_equal(f.zones.zone[1].cas, version_of(2, 2));
+}
+
+static void
+test_repair__two_writers_far_apart__are_not(void **state)
+{
+    (void)state;
+    offer(version_of(1, 1), 0);
+    f.now.unix_us += (WINDOW_MS + 10) * 1000;
+    offer(version_of(2, 2), 0);
+    pass_ms(700);
+    assert_int_equal(stats().asked_total, 0);
+}
+
+static void
+test_repair__older_than_one_seen__is_looked_at(void **state)
+{
+    (void)state;
+    offer(version_of(5, 1), 0);
+    offer(version_of(4, 1), 0);
+    assert_int_equal(stats().inversions_total, 1);
+}
+
+static void
+test_repair__buried_newer_version__survivor_is_restamped_above_it(void **state)
+{
+    (void)state;
+    offer(version_of(5, 1), 0);                                /* known to have been written… */
+    fake_zone_put(&f.zones.zone[0], version_of(3, 2), "late"); /* …and buried by a later arrival */
+    fake_zone_put(&f.zones.zone[1], version_of(3, 2), "late");
+    offer(version_of(3, 2), 0);
+    pass_ms(700);
+    assert_int_equal(stats().restamped_total, 1);
+    assert_true(f.zones.zone[0].cas > version_of(5, 1));
+    assert_int_equal(f.zones.zone[0].cas, f.zones.zone[1].cas);
+    assert_memory_equal(f.zones.zone[0].value, "late", 4);
+    assert_int_equal(evc_version_writer(f.zones.zone[0].cas),
+                     evc_version_writer_make(0, RELAY_SLOT));
+    assert_int_equal(fake_sink_count(&f.sink, 0, f.zones.zone[0].cas), 1);
+}
+
+static void
+test_repair__known_version_expired__older_value_does_not_outlive_it(void **state)
+{
+    struct evc_record_header header = {
+        .producer = 1, .first_seq = f.seq++, .fed_us = NOW_US, .count = 1};
+    struct evc_event event = {.key = EVC_SLICE("key"),
+                              .flags = EVC_EVENT_REPAIR,
+                              .version = version_of(5, 1),
+                              .expiry_s = (uint32_t)(NOW_US / 1000000),
+                              .written_us = NOW_US};
+    bool is_conflict;
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "old");
+    evc_repair_offer(f.repair, evc_books_open(f.books, f.position++, &header, &is_conflict), &event,
+                     0, NOW_US);
+    pass_ms(700);
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[0]));
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[1]));
+    assert_int_equal(f.zones.zone[1].cas, version_of(5, 1));
+}
+
+static void
+test_repair__unknown_write_found__is_announced(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(2, 1), "v");
+    fake_zone_put(&f.zones.zone[1], version_of(2, 1), "v");
+    offer(version_of(2, 1), EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN);
+    pass_ms(700);
+    assert_int_equal(fake_sink_count(&f.sink, 0, version_of(2, 1)), 1);
+}
+
+static void
+test_repair__unknown_write_nowhere__is_forgotten(void **state)
+{
+    (void)state;
+    offer(version_of(2, 1), EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN);
+    pass_ms(700);
+    assert_int_equal(f.sink.count, 0);
+    assert_false(f.zones.zone[0].has_item);
+    assert_true(evc_repair_is_idle(f.repair));
+}
+
+static void
+test_repair__gone_from_all_zones__becomes_a_tombstone(void **state)
+{
+    (void)state;
+    offer(version_of(2, 1), EVC_EVENT_REPAIR);
+    pass_ms(700);
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[0]));
+    assert_int_equal(f.zones.zone[1].cas, version_of(2, 1));
+    assert_int_equal(fake_sink_count(&f.sink, 0, version_of(2, 1)), 1);
+}
+
+static void
+test_repair__zone_silent__is_tried_again_and_looked_at_twice(void **state)
+{
+    evc_version version = version_of(2, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "new");
+    f.zones.zone[1].mood = FAKE_LOSES;
+    offer(version, EVC_EVENT_REPAIR);
+    pass_ms(1000);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 0);
+    assert_true(stats().retries_total > 0);
+    f.zones.zone[1].mood = FAKE_ANSWERS;
+    pass_ms(150);
+    assert_int_equal(f.zones.zone[1].cas, version);
+    /* What was on its way when the zone fell silent lands now. */
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "old");
+    pass_ms(700);
+    assert_int_equal(f.zones.zone[1].cas, version);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
+static void
+test_repair__zone_silent_for_good__is_abandoned_and_counted(void **state)
+{
+    (void)state;
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    offer(version_of(2, 1), EVC_EVENT_REPAIR);
+    pass_ms(7000);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_true(evc_repair_is_idle(f.repair));
+}
+
+static void
+test_repair__asked_again_while_settling__is_one_repair(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        offer(version_of(2, 1), EVC_EVENT_REPAIR);
+    }
+    pass_ms(700);
+    assert_int_equal(stats().gone_total, 1);
+    assert_int_equal(outcome(EVC_OUTCOME_COALESCED), 3);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
+static void
+test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know(void **state)
+{
+    (void)state;
+    f.position = 100;
+    offer(version_of(1, 1), 0);
+    assert_int_equal(stats().blind_total, 1);
+    f.now.unix_us += 2 * WINDOW_MS * 1000;
+    offer_at(version_of(2, 1), 0, "other", f.now.unix_us);
+    assert_int_equal(stats().blind_total, 1);
+}
+
+static void
+test_repair__waited_in_a_journal_past_memory__is_looked_at(void **state)
+{
+    char key[16];
+
+    (void)state;
+    make_repair(4);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        offer_at(version_of(i, 1), 0, key, f.now.unix_us);
+    }
+    assert_int_equal(stats().blind_total, 3); /* since the first was forgotten for the fifth */
+    f.now.unix_us += 10000000;
+    offer_at(version_of(20, 1), 0, "fresh", f.now.unix_us);
+    assert_int_equal(stats().blind_total, 3);
+    offer_at(version_of(21, 1), 0, "delayed", f.now.unix_us - 10000000);
+    assert_int_equal(stats().blind_total, 4);
+}
+
+static void
+test_repair__version_beyond_drift__is_abandoned(void **state)
+{
+    (void)state;
+    offer(version_of(1000 + EVC_VERSION_DRIFT_MS_DEFAULT + 1000, 1), EVC_EVENT_REPAIR);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_repair__one_writer__costs_nothing),
+        CASE(test_repair__failed_zone__gets_the_newest_and_it_is_announced),
+        CASE(test_repair__zones_equal__changes_and_announces_nothing),
+        CASE(test_repair__two_writers_within_the_window__are_looked_at),
+        CASE(test_repair__two_writers_far_apart__are_not),
+        CASE(test_repair__older_than_one_seen__is_looked_at),
+        CASE(test_repair__buried_newer_version__survivor_is_restamped_above_it),
+        CASE(test_repair__known_version_expired__older_value_does_not_outlive_it),
+        CASE(test_repair__unknown_write_found__is_announced),
+        CASE(test_repair__unknown_write_nowhere__is_forgotten),
+        CASE(test_repair__gone_from_all_zones__becomes_a_tombstone),
+        CASE(test_repair__zone_silent__is_tried_again_and_looked_at_twice),
+        CASE(test_repair__zone_silent_for_good__is_abandoned_and_counted),
+        CASE(test_repair__asked_again_while_settling__is_one_repair),
+        CASE(test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know),
+        CASE(test_repair__waited_in_a_journal_past_memory__is_looked_at),
+        CASE(test_repair__version_beyond_drift__is_abandoned),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

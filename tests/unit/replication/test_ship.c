@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shipping one key: coalescing, reading the newest, gone, expired, policies, retry, giving up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_zones.h"
+#include "replication/ship.h"
+
+#define NOW_US UINT64_C(1767225600000000)
+#define ABANDON_US (UINT64_C(10) * 1000 * 1000)
+
+enum {
+    SENT_MAX = 64
+};
+
+struct sent {
+    uint32_t opaque;
+    evc_version version;
+    bool is_tombstone;
+    int64_t ttl_s;
+    char value[64];
+};
+
+struct fixture {
+    struct fake_zones zones;
+    struct fake_sink sink;
+    struct evc_moment now;
+    struct evc_ship_link link;
+    bool link_refuses;
+    struct sent sent[SENT_MAX];
+    unsigned sent_count;
+    struct evc_books *books;
+    struct evc_ship *ship;
+    uint64_t position, seq;
+};
+
+static struct fixture f;
+
+/** Versions 1, 2, … of a writer, all a moment ago. */
+static evc_version
+version_of(unsigned number, unsigned slot)
+{
+    uint64_t ms = NOW_US / 1000 - EVC_VERSION_EPOCH_MS - 1000 + number;
+
+    return ms << (EVC_VERSION_COUNTER_BITS + EVC_VERSION_WRITER_BITS) |
+           evc_version_writer_make(0, slot);
+}
+
+static bool
+keep_sent(struct evc_ship_link *link, const struct evc_replica *replica, uint32_t opaque)
+{
+    struct sent *sent = &f.sent[f.sent_count];
+
+    (void)link;
+    if (f.link_refuses) {
+        return false;
+    }
+    assert_true(f.sent_count < SENT_MAX);
+    *sent = (struct sent){
+        .opaque = opaque,
+        .version = replica->version,
+        .is_tombstone = replica->client_flags == EVC_TOMBSTONE_FLAGS && replica->value.len == 0,
+        .ttl_s = replica->ttl_s,
+    };
+    memcpy(sent->value, replica->value.ptr, replica->value.len);
+    f.sent_count++;
+    return true;
+}
+
+static void
+make_ship(const struct evc_config *config)
+{
+    evc_ship_destroy(f.ship);
+    assert_int_equal(evc_ship_create(&f.zones.port, &f.now, &f.sink.sink, &f.link,
+                                     &(struct evc_ship_options){
+                                         .config = config,
+                                         .items_max = 16,
+                                         .read_timeout_us = 100000,
+                                         .retry_min_ms = 10,
+                                         .retry_max_ms = 100,
+                                         .abandon_after_us = ABANDON_US,
+                                         .tombstone_ttl_s = 3600,
+                                     },
+                                     &f.ship),
+                     EVC_OK);
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    f = (struct fixture){.now = {.mono_us = 1000000, .unix_us = NOW_US}, .seq = 1};
+    fake_zones_init(&f.zones, 2);
+    fake_sink_init(&f.sink);
+    f.link.send = keep_sent;
+    f.books = evc_books_create();
+    make_ship(NULL);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    evc_ship_destroy(f.ship);
+    evc_books_destroy(f.books);
+    return 0;
+}
+
+static void
+offer(const struct evc_event *event)
+{
+    struct evc_record_header header = {
+        .producer = 1, .first_seq = f.seq++, .fed_us = NOW_US, .count = 1};
+    bool is_conflict;
+
+    evc_ship_offer(f.ship, evc_books_open(f.books, f.position++, &header, &is_conflict), event);
+}
+
+static void
+offer_set(evc_version version)
+{
+    offer(&(struct evc_event){
+        .key = EVC_SLICE("key"), .version = version, .written_us = NOW_US - 2000});
+}
+
+static void
+reply_last(enum evc_apply_result result)
+{
+    evc_ship_on_reply(f.ship, f.sent[f.sent_count - 1].opaque, result, 0);
+}
+
+static uint64_t
+outcome(enum evc_outcome which)
+{
+    struct evc_books_totals totals;
+    uint64_t open;
+
+    evc_books_totals(f.books, &totals, &open);
+    return totals.outcome[which];
+}
+
+static void
+pass_ms(unsigned ms)
+{
+    f.now.mono_us += ms * 1000;
+    f.now.unix_us += ms * 1000;
+    evc_ship_tick(f.ship);
+    fake_zones_run(&f.zones);
+}
+
+static void
+test_ship__value_in_local_zone__is_sent_with_version_and_remaining_life(void **state)
+{
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    f.zones.zone[0].ttl_s = 77;
+    offer_set(version);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 1);
+    assert_string_equal(f.sent[0].value, "value");
+    assert_int_equal(f.sent[0].version, version);
+    assert_int_equal(f.sent[0].ttl_s, 77);
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+    assert_int_equal(evc_books_lag(f.books)->count, 1);
+    /* From the version's time (999 ms ago, to the millisecond), not from the later announcement. */
+    assert_in_range(evc_books_lag(f.books)->max, 998000, 999000);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
+static void
+test_ship__many_events_of_one_key__are_sent_once_or_twice(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(10, 1), "tenth");
+    for (unsigned i = 1; i <= 10; i++) {
+        offer_set(version_of(i, 1));
+    }
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_APPLIED);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 1); /* what was sent for the first spoke for the last */
+    assert_int_equal(outcome(EVC_OUTCOME_COALESCED), 9);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
+static void
+test_ship__newer_event_while_on_its_way__goes_round_again(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "one");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    fake_zone_put(&f.zones.zone[0], version_of(2, 1), "two");
+    offer_set(version_of(2, 1));
+    reply_last(EVC_APPLY_APPLIED);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 2);
+    assert_string_equal(f.sent[1].value, "two");
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 2);
+}
+
+static void
+test_ship__local_zone_older__takes_it_from_another(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "old");
+    fake_zone_put(&f.zones.zone[1], version_of(2, 1), "new");
+    offer_set(version_of(2, 1));
+    fake_zones_run(&f.zones);
+    assert_string_equal(f.sent[0].value, "new");
+    assert_int_equal(f.sink.count, 0);
+}
+
+static void
+test_ship__only_older_found__is_sent_and_repair_is_asked_to_announce(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "old");
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "old");
+    offer_set(version_of(2, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent[0].version, version_of(1, 1));
+    assert_int_equal(
+        fake_sink_count(&f.sink, EVC_EVENT_REPAIR | EVC_EVENT_RESHIP, version_of(2, 1)), 1);
+}
+
+static void
+test_ship__newer_of_another_writer_found__asks_for_repair(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(2, 9), "theirs");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_REPAIR, version_of(2, 9)), 1);
+}
+
+static void
+test_ship__gone_from_every_zone__becomes_a_tombstone_here_and_there(void **state)
+{
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    offer_set(version);
+    fake_zones_run(&f.zones);
+    assert_true(f.sent[0].is_tombstone);
+    assert_int_equal(f.sent[0].version, version);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(fake_zone_is_tombstone(&f.zones.zone[i]));
+        assert_int_equal(f.zones.zone[i].cas, version);
+    }
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_GONE), 1);
+}
+
+static void
+test_ship__missing_here_and_a_zone_silent__waits_for_it(void **state)
+{
+    (void)state;
+    f.zones.zone[1].mood = FAKE_LOSES;
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 0);
+    assert_false(f.zones.zone[0].has_item);
+    f.zones.zone[1].mood = FAKE_ANSWERS;
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "there");
+    pass_ms(200);
+    assert_string_equal(f.sent[0].value, "there");
+}
+
+static void
+test_ship__expired_on_the_way__is_sent_as_a_delete(void **state)
+{
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    offer(&(struct evc_event){.key = EVC_SLICE("key"),
+                              .version = version,
+                              .written_us = NOW_US - 5000000,
+                              .expiry_s = (uint32_t)(NOW_US / 1000000) - 1});
+    fake_zones_run(&f.zones);
+    assert_true(f.sent[0].is_tombstone);
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_EXPIRED), 1);
+}
+
+static void
+test_ship__repair_request__is_not_for_other_regions(void **state)
+{
+    (void)state;
+    offer(&(struct evc_event){
+        .key = EVC_SLICE("key"), .flags = EVC_EVENT_REPAIR, .version = version_of(1, 1)});
+    assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 1);
+    assert_int_equal(f.sent_count, 0);
+}
+
+static void
+test_ship__policies__filter_and_invalidate_by_prefix(void **state)
+{
+    struct evc_config_policy policies[] = {
+        {.prefix = (char *)"session:", .replicate = EVC_POLICY_NONE},
+        {.prefix = (char *)"row:", .replicate = EVC_POLICY_INVALIDATE}};
+    struct evc_config config = {.policies = policies, .policies_count = 2};
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    make_ship(&config);
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    offer(&(struct evc_event){.key = EVC_SLICE("session:1"), .version = version});
+    offer(&(struct evc_event){.key = EVC_SLICE("row:1"), .version = version});
+    fake_zones_run(&f.zones);
+    assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 1);
+    assert_int_equal(f.sent_count, 1);
+    assert_true(f.sent[0].is_tombstone);
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
+static void
+test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_FAILED);
+    assert_int_equal(f.sent_count, 1);
+    pass_ms(15);
+    assert_int_equal(f.sent_count, 2);
+    f.now.mono_us += ABANDON_US + 1;
+    reply_last(EVC_APPLY_FAILED);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
+static void
+test_ship__drift_refused_there__is_abandoned_at_once(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_DRIFT);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+}
+
+static void
+test_ship__link_lost__everything_on_its_way_is_sent_again(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    evc_ship_on_link_lost(f.ship);
+    pass_ms(100);
+    assert_int_equal(f.sent_count, 1);
+    evc_ship_on_link_ready(f.ship);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 2);
+    reply_last(EVC_APPLY_IDENTICAL);
+    assert_int_equal(outcome(EVC_OUTCOME_IDENTICAL), 1);
+}
+
+static void
+test_ship__link_full__waits_until_it_is_ready(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    f.link_refuses = true;
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 0);
+    f.link_refuses = false;
+    evc_ship_on_link_ready(f.ship);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 1);
+    reply_last(EVC_APPLY_APPLIED);
+}
+
+static void
+test_ship__more_keys_than_items__has_no_room(void **state)
+{
+    char key[8];
+
+    (void)state;
+    for (unsigned i = 0; i < 16; i++) {
+        assert_true(evc_ship_has_room(f.ship, 1));
+        snprintf(key, sizeof(key), "key%u", i);
+        offer(&(struct evc_event){.key = evc_slice_str(key), .version = version_of(1, 1)});
+    }
+    assert_false(evc_ship_has_room(f.ship, 1));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_ship__value_in_local_zone__is_sent_with_version_and_remaining_life),
+        CASE(test_ship__many_events_of_one_key__are_sent_once_or_twice),
+        CASE(test_ship__newer_event_while_on_its_way__goes_round_again),
+        CASE(test_ship__local_zone_older__takes_it_from_another),
+        CASE(test_ship__only_older_found__is_sent_and_repair_is_asked_to_announce),
+        CASE(test_ship__newer_of_another_writer_found__asks_for_repair),
+        CASE(test_ship__gone_from_every_zone__becomes_a_tombstone_here_and_there),
+        CASE(test_ship__missing_here_and_a_zone_silent__waits_for_it),
+        CASE(test_ship__expired_on_the_way__is_sent_as_a_delete),
+        CASE(test_ship__repair_request__is_not_for_other_regions),
+        CASE(test_ship__policies__filter_and_invalidate_by_prefix),
+        CASE(test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned),
+        CASE(test_ship__drift_refused_there__is_abandoned_at_once),
+        CASE(test_ship__link_lost__everything_on_its_way_is_sent_again),
+        CASE(test_ship__link_full__waits_until_it_is_ready),
+        CASE(test_ship__more_keys_than_items__has_no_room),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

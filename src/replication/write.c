@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "meta/expiry.h"
 #include "replication/rule.h"
 
@@ -22,7 +23,8 @@ struct evc_write {
     bool is_tombstone;
     bool want_existed;
     bool existed_known, existed;
-    bool is_decided; /* the deciding kinds: one zone has it, the others follow */
+    bool is_decided;   /* the deciding kinds: one zone has it, the others follow */
+    bool is_overtaken; /* a newer version of the key left before it did */
     uint8_t key_len;
     uint32_t client_flags;
     int64_t exptime;
@@ -158,6 +160,13 @@ event_of(const struct evc_write *write)
     };
 }
 
+/** Where the last version minted for the key is kept. */
+static evc_version *
+minted_slot(struct evc_write *write)
+{
+    return &write->writer->minted[evc_hash_key(write_key(write)) % EVC_WRITE_MINTED_SLOTS];
+}
+
 /** Mints the version and puts the event into the journal, before anything leaves. */
 static void
 announce(struct evc_write *write)
@@ -166,6 +175,7 @@ announce(struct evc_write *write)
     struct evc_event event;
 
     write->version = evc_version_clock_mint(writer->clock, writer->now->unix_us / 1000);
+    *minted_slot(write) = write->version;
     event = event_of(write);
     write->journal_pos = evc_journal_reserve(writer->journal, &event);
     if (!EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
@@ -221,7 +231,8 @@ settle(struct evc_write *write)
         if (write->rejected > 0 && write->kind != EVC_WRITE_DELETE) {
             delete_what_was_refused(write);
         }
-    } else if (write->refused + write->unknown + write->rejected > 0 && rule_failed) {
+    } else if (write->is_overtaken ||
+               (write->refused + write->unknown + write->rejected > 0 && rule_failed)) {
         ask_for_repair(write);
     }
 }
@@ -420,6 +431,7 @@ on_deciding_write(struct evc_node_op *op)
     switch (op->result) {
     case EVC_NODE_STORED:
         write->is_decided = true;
+        write->is_overtaken = *minted_slot(write) != write->version;
         write->existed = true;
         write->zones_to_go = write->writer->port->zone_count;
         count_zone(write, op);

@@ -17,6 +17,10 @@
  * keeps an older copy from surviving elsewhere. A value that a node answers with an error (memcached then
  * also drops what it had) is followed by a delete of the key everywhere.
  *
+ * A deciding write leaves for the other zones a round trip later than its version was minted. When this
+ * writer has minted a newer version of the key meanwhile, that may have been there already and is buried:
+ * the write asks for repair (two writes crossed, and their writer is the same).
+ *
  * After the answer the write goes on until every zone has answered or timed out.
  */
 #ifndef EVC_REPLICATION_WRITE_H
@@ -32,6 +36,7 @@ enum {
     EVC_WRITE_IN_FLIGHT_MAX = 65536, /* per context */
     EVC_WRITE_ERROR_BYTES = 128,     /* of a node's error line, kept for the answer */
     EVC_WRITE_VALUE_KEEP_BYTES = 16384, /* memory a pooled write keeps for values */
+    EVC_WRITE_MINTED_SLOTS = 4096,      /* keys by hash; two in one slot cost a needless repair */
 };
 
 enum evc_write_kind {
@@ -95,6 +100,7 @@ struct evc_writer {
     struct evc_write_options options;
     struct evc_pool pool;
     struct evc_write_stats stats;
+    evc_version minted[EVC_WRITE_MINTED_SLOTS]; /* the last for a key of that slot */
 };
 
 void evc_writer_init(struct evc_writer *writer, struct evc_node_port *port,

@@ -19,8 +19,9 @@
 #include "replication/rule.h"
 
 enum {
-    REPAIR_ACTIVE_MAX = 4096, /* keys read or written at once */
-    REPAIR_ROUNDS_MAX = 8,    /* lost races before a key waits for calm */
+    REPAIR_ACTIVE_MAX = 4096,   /* keys read or written at once */
+    REPAIR_ROUNDS_MAX = 8,      /* lost races before a key waits for calm */
+    REPAIR_RESTAMP_TICKS = 256, /* half a millisecond */
     REPAIR_SETTLE_TIMES =
         8, /* a key written without pause is looked at after so many settle times */
 };
@@ -477,17 +478,20 @@ aim_at_zone(struct repair_item *item, const struct repair_zone *zone)
     item->goal.source_zone = zone->op.zone;
 }
 
-/** The survivor of a burial gets a version above what was buried. */
+/**
+ * The survivor of a burial gets a version just above what was buried: it must win over that and
+ * over nothing else, as another region may have written the key since. Not minted by the clock, so
+ * that a few ticks taken from the time keep two restamps above one version apart.
+ */
 static void
 restamp(struct repair_item *item)
 {
     struct evc_repair *repair = item->repair;
-    uint64_t unix_ms = repair->now->unix_us / 1000;
+    uint64_t ticks = 1 + repair->now->unix_us % REPAIR_RESTAMP_TICKS;
 
-    /* Beyond the drift bound the clock learns nothing and the version stays below: repair says so
-     * again with the next write. */
-    (void)evc_version_clock_observe(repair->clock, item->known, unix_ms);
-    item->goal.version = evc_version_clock_mint(repair->clock, unix_ms);
+    item->goal.version =
+        (((item->known >> EVC_VERSION_WRITER_BITS) + ticks) << EVC_VERSION_WRITER_BITS) |
+        repair->clock->writer;
     item->goal.is_restamped = true;
     repair->stats.restamped_total++;
 }

@@ -14,7 +14,8 @@
  * A repair during which a zone failed to answer is followed by a second look after another settle time:
  * bytes that were on their way to that zone may have landed after the first.
  * Restamp: the newest found is older than a version known to have been written: a later arrival has
- * buried it; the survivor gets a new version above both, minted by this relay's clock. If what was known
+ * buried it; the survivor gets a new version just above both, with this relay's writer bits: not one of
+ * now, which would also win over what another region has written since. If what was known
  * has expired meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
  * version beyond the drift bound is abandoned.
  * Reship: what was changed is announced. Repairs of one key coalesce into one.
@@ -53,7 +54,7 @@ struct evc_repair_stats {
 
 struct evc_repair;
 
-/** clock mints restamped versions. */
+/** clock: whose writer bits restamped versions carry, and whose drift bound events must keep. */
 EVC_MUST_USE int evc_repair_create(struct evc_node_port *port, struct evc_version_clock *clock,
                                    const struct evc_moment *now, struct evc_event_sink *sink,
                                    const struct evc_repair_options *options,

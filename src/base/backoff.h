@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exponential back-off with jitter; pure. Attempt 0 waits min_ms, each further twice as long, up to max_ms. */
+/* Exponential back-off with jitter; pure. Attempt 0 waits min_ms, each further twice as long, up to
+ * max_ms. */
 #ifndef EVC_BASE_BACKOFF_H
 #define EVC_BASE_BACKOFF_H
 

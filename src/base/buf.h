@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One bounded byte buffer: bytes are appended at the end and consumed from the front. Used for what is
- * read from and written to connections, and for composing records. Grows by doubling up to its bound,
- * gives its memory back when told to.
+ * One bounded byte buffer: bytes are appended at the end and consumed from the front. Used for what
+ * is read from and written to connections, and for composing records. Grows by doubling up to its
+ * bound, gives its memory back when told to.
  *
- * Invariant: read <= write <= capacity <= limit. Pointers into it are valid until the next call that
- * appends, reserves, consumes or compacts.
+ * Invariant: read <= write <= capacity <= limit. Pointers into it are valid until the next call
+ * that appends, reserves, consumes or compacts.
  */
 #ifndef EVC_BASE_BUF_H
 #define EVC_BASE_BUF_H
@@ -39,12 +39,13 @@ evc_buf_len(const struct evc_buf *buf)
 static inline struct evc_slice
 evc_buf_slice(const struct evc_buf *buf)
 {
-    return (struct evc_slice){.ptr = buf->data + buf->read, .len = buf->write - buf->read};
+    return (struct evc_slice){.ptr = buf->data == NULL ? "" : buf->data + buf->read,
+                              .len = buf->write - buf->read};
 }
 
 /**
- * Makes room for len more bytes and returns where they go, in *ret_tail; evc_buf_commit says how many
- * were written. 0, EVC_E_LIMIT or EVC_E_NOMEM.
+ * Makes room for len more bytes and returns where they go, in *ret_tail; evc_buf_commit says how
+ * many were written. 0, EVC_E_LIMIT or EVC_E_NOMEM.
  */
 EVC_MUST_USE int evc_buf_reserve(struct evc_buf *buf, size_t len, char **ret_tail);
 

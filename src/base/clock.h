@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-/** Microseconds of a clock that never goes back; origin unspecified. For deadlines and durations. */
+/** Microseconds of a clock that never goes back; origin unspecified. For deadlines and durations.
+ */
 uint64_t evc_clock_mono_us(void);
 
 /** Microseconds since 1970 UTC. For versions, expiry and lag. */

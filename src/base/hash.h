@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The hash of a key for tables and partitions: XXH3, 64 bits, seed 0. It is part of the queue's
- * contract (partition = hash % partitions), so it never changes. The ring has its own (ketama's MD5).
+ * contract (partition = hash % partitions), so it never changes. The ring has its own (ketama's
+ * MD5).
  */
 #ifndef EVC_BASE_HASH_H
 #define EVC_BASE_HASH_H

@@ -12,8 +12,8 @@
 enum {
     EVC_HISTOGRAM_STEP_BITS = 4,
     EVC_HISTOGRAM_VALUE_BITS_MAX = 40, /* larger values count in the last bucket */
-    EVC_HISTOGRAM_BUCKETS =
-        (EVC_HISTOGRAM_VALUE_BITS_MAX - EVC_HISTOGRAM_STEP_BITS + 1) << EVC_HISTOGRAM_STEP_BITS,
+    EVC_HISTOGRAM_BUCKETS = (EVC_HISTOGRAM_VALUE_BITS_MAX - EVC_HISTOGRAM_STEP_BITS + 1)
+                            << EVC_HISTOGRAM_STEP_BITS,
 };
 
 struct evc_histogram {
@@ -31,7 +31,8 @@ void evc_histogram_merge(struct evc_histogram *into, const struct evc_histogram 
 uint64_t evc_histogram_bucket_upper(unsigned index);
 unsigned evc_histogram_bucket_of(uint64_t value);
 
-/** The value at or below which a share q (0 to 1) of the records lie; 0 when empty, never above max. */
+/** The value at or below which a share q (0 to 1) of the records lie; 0 when empty, never above
+ * max. */
 uint64_t evc_histogram_quantile(const struct evc_histogram *histogram, double q);
 
 #endif

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * logfmt lines on standard error: `ts=… level=info part=relay msg="…" key=value`. Daemons log once,
- * where the decision is made. src/{base,meta,net,topology,engine,queue,replication} log nothing above
- * debug. Thread-safe: a line is one write.
+ * where the decision is made. src/{base,meta,net,topology,engine,queue,replication} log nothing
+ * above debug. Thread-safe: a line is one write.
  */
 #ifndef EVC_BASE_LOG_H
 #define EVC_BASE_LOG_H
 
-enum evc_log_level { EVC_LOG_ERROR, EVC_LOG_WARN, EVC_LOG_INFO, EVC_LOG_DEBUG };
+enum evc_log_level {
+    EVC_LOG_ERROR,
+    EVC_LOG_WARN,
+    EVC_LOG_INFO,
+    EVC_LOG_DEBUG
+};
 
 /** part: "proxy", "relay"…, a literal kept for the life of the process; id: e.g. "oregon/0". */
 void evc_log_init(const char *part, const char *id, enum evc_log_level level);
 
 /**
- * One line. msg: a literal sentence without variables; format: further `key=value` pairs, already in
- * logfmt ("node=%s status=%s"), or NULL. Lines over 1 KiB are cut.
+ * One line. msg: a literal sentence without variables; format: further `key=value` pairs, already
+ * in logfmt ("node=%s status=%s"), or NULL. Lines over 1 KiB are cut.
  */
 void evc_log(enum evc_log_level level, const char *msg, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -24,7 +29,8 @@ void evc_log(enum evc_log_level level, const char *msg, const char *format, ...)
 #define evc_log_info(msg, ...) evc_log(EVC_LOG_INFO, msg, __VA_ARGS__)
 #define evc_log_debug(msg, ...) evc_log(EVC_LOG_DEBUG, msg, __VA_ARGS__)
 
-/** For messages from places that repeat: at most one line a second per place, suppressed ones counted. */
+/** For messages from places that repeat: at most one line a second per place, suppressed ones
+ * counted. */
 struct evc_log_limit {
     unsigned long long next_us;
     unsigned long suppressed;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Objects of one size for one thread: allocated in slabs of many, kept on a free list for ever, bounded.
- * After warm-up borrowing costs no malloc. A new object is all zero; later it comes back with whatever
- * bytes it last held, but for the first pointer's worth, which is the pool's while the object is free.
+ * Objects of one size for one thread: allocated in slabs of many, kept on a free list for ever,
+ * bounded. After warm-up borrowing costs no malloc. A new object is all zero; later it comes back
+ * with whatever bytes it last held, but for the first pointer's worth, which is the pool's while
+ * the object is free.
  */
 #ifndef EVC_BASE_POOL_H
 #define EVC_BASE_POOL_H

@@ -2,9 +2,9 @@
 /*
  * The version every write carries, and the clock that mints it.
  *
- * 64 bits, high to low: 41 bits milliseconds since 2020-01-01 UTC | 9 bits logical counter | 14 bits
- * writer (4 bits region index, 10 bits worker slot). Kept in memcached's CAS field, so a plain integer
- * comparison orders writes everywhere.
+ * 64 bits, high to low: 41 bits milliseconds since 2020-01-01 UTC | 9 bits logical counter | 14
+ * bits writer (4 bits region index, 10 bits worker slot). Kept in memcached's CAS field, so a plain
+ * integer comparison orders writes everywhere.
  *
  * Invariants: a clock never mints a version at or below one it minted or observed; two clocks with
  * different writers never mint the same version; an observed version beyond the drift bound changes
@@ -25,12 +25,13 @@ enum {
     EVC_VERSION_COUNTER_BITS = 9,
     EVC_VERSION_WRITER_BITS = 14,
     EVC_VERSION_SLOT_BITS = 10,
-    EVC_VERSION_REGION_MAX = 16,    /* regions a cache may have */
-    EVC_VERSION_SLOT_MAX = 1024,    /* writers a region may have */
+    EVC_VERSION_REGION_MAX = 16, /* regions a cache may have */
+    EVC_VERSION_SLOT_MAX = 1024, /* writers a region may have */
     EVC_VERSION_DRIFT_MS_DEFAULT = 60000,
 };
 
-/** A CAS below this was not minted by us (a plain client wrote on the node): older than any version. */
+/** A CAS below this was not minted by us (a plain client wrote on the node): older than any
+ * version. */
 #define EVC_VERSION_OURS_MIN (UINT64_C(1) << 40)
 
 /** The writer bits for a region (< EVC_VERSION_REGION_MAX) and slot (< EVC_VERSION_SLOT_MAX). */
@@ -78,13 +79,15 @@ void evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, ui
  */
 evc_version evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms);
 
-/** Whether a version lies no further ahead of unix_ms than drift_ms. Anything not ours is acceptable. */
+/** Whether a version lies no further ahead of unix_ms than drift_ms. Anything not ours is
+ * acceptable. */
 bool evc_version_is_sane(evc_version version, uint64_t unix_ms, uint32_t drift_ms);
 
 /**
- * Learns of a version seen anywhere. 0 is ignored. Returns false, counts and changes nothing when the
- * version lies beyond the drift bound: the caller must refuse what carried it.
+ * Learns of a version seen anywhere. 0 is ignored. Returns false, counts and changes nothing when
+ * the version lies beyond the drift bound: the caller must refuse what carried it.
  */
-bool evc_version_clock_observe(struct evc_version_clock *clock, evc_version version, uint64_t unix_ms);
+bool evc_version_clock_observe(struct evc_version_clock *clock, evc_version version,
+                               uint64_t unix_ms);
 
 #endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The key hash, on the xxHash library. Changing it would change what partition a key is in. */
+#include "base/hash.h"
+
+#include <xxhash.h>
+
+uint64_t
+evc_hash_key(struct evc_slice key)
+{
+    return XXH3_64bits(key.ptr, key.len);
+}

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations for tests: a description in, a file with free ports out."""
+
+import dataclasses
+
+from evc import cache
+
+REGION_NAMES = ["virginia", "oregon", "ireland", "tokyo", "sydney", "mumbai"]
+
+
+@dataclasses.dataclass
+class Shape:
+    """What a test may ask for. extra: further top-level YAML lines, such as policies."""
+
+    regions: int = 2
+    zones: int = 2
+    nodes: int = 1          # of each zone
+    proxies: int = 1        # of each region
+    relays: int = 1
+    partitions: int = 4
+    queue: str = ""         # further settings inside queue: {...}, such as "size: 1MiB"
+    node: str = "memory: 16"
+    extra: str = ""
+
+
+def write(shape, directory):
+    """Writes cache.yaml into directory (a pathlib.Path). Returns its path and its regions."""
+    per_region = 2 * shape.proxies + 1 + shape.relays + shape.zones * shape.nodes
+    ports = iter(cache.free_ports(shape.regions * per_region))
+
+    def addresses(count):
+        return [f"127.0.0.1:{next(ports)}" for _ in range(count)]
+
+    def flow(texts):
+        return "[" + ", ".join(texts) + "]"
+
+    regions = []
+    for name in REGION_NAMES[: shape.regions]:
+        zones = [cache.Zone(f"{name}-{chr(ord('a') + z)}", addresses(shape.nodes))
+                 for z in range(shape.zones)]
+        regions.append(cache.Region(name, addresses(shape.proxies), addresses(shape.proxies),
+                                    addresses(1)[0], addresses(shape.relays), zones))
+    queue = f"kind: embedded, path: {directory}/run/queue, partitions: {shape.partitions}"
+    lines = ["cache: test", "queue: {%s}" % ", ".join(filter(None, [queue, shape.queue])),
+             "node: {%s}" % shape.node, "regions:"]
+    for region in regions:
+        lines += [f"  - name: {region.name}",
+                  f"    proxies: {flow(region.proxies)}",
+                  f"    receivers: {flow(region.receivers)}",
+                  f"    admin: {region.admin}",
+                  f"    relays: {flow(region.relays)}",
+                  "    zones:"]
+        lines += [f"      - {{name: {zone.name}, nodes: {flow(zone.nodes)}}}"
+                  for zone in region.zones]
+    path = directory / "cache.yaml"
+    path.write_text("\n".join(lines) + "\n" + shape.extra, encoding="utf-8")
+    return path, regions

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evcache status`: on a real cache, and on processes that answer what a test tells them to."""
+
+import contextlib
+import http.server
+import json
+import threading
+
+import pytest
+from helpers.system import run
+
+OUTCOMES = ["applied", "identical", "behind", "late", "coalesced", "filtered", "expired", "gone",
+            "abandoned"]
+
+
+# --- a real cache ---
+
+def test_status__quiet_cache__books_close(system):
+    s = system(regions=3, zones=2)
+    proxy = s.proxy("virginia")
+    for n in range(500):
+        assert proxy.set(f"key-{n}", b"v" * n) == b"STORED"
+    document = s.wait_quiet()
+    for pair in document["pairs"]:
+        assert pair["unexplained"] == 0 and pair["lost"] == 0, pair
+        assert pair["produced"] == sum(pair["outcomes"].values())
+        produced = 500 if pair["source"] == "virginia" else 0
+        assert pair["produced"] >= produced
+    shipped = [p for p in document["pairs"] if p["source"] == "virginia" and p["group"] == "ship"]
+    assert {p["destination"] for p in shipped} == {"oregon", "ireland"}
+    for pair in shipped:
+        assert pair["link"] == "up"
+        assert pair["lag_us"]["count"] > 0
+        lag = pair["lag_us"]
+        assert 0 < lag["p50"] <= lag["p99"] <= lag["p999"] <= lag["max"]
+    done = run("status", "--config", s.config)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "virginia → oregon" in done.stdout and "oregon, repair" in done.stdout
+    assert "6 of 6 processes answer" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_status__a_process_is_gone__named_exit_3(system):
+    s = system(regions=2, zones=1)
+    s.stop()
+    done = run("status", "--config", s.config)
+    assert done.returncode == 3
+    assert f"evcache status: virginia/proxy/0 ({s.regions['virginia'].admin}) does not answer" \
+        in done.stderr
+    assert len(done.stderr.splitlines()) == 4
+
+
+# --- processes made of a test's numbers ---
+
+def partition(number, backlog=0, lost=0, duplicate=0, lag=(), **outcomes):
+    return {"partition": number, "received": sum(outcomes.values()), "lost": lost,
+            "duplicate": duplicate, "open": 0, "backlog_records": backlog,
+            "backlog_events": backlog, "oldest_us": 0, "lag_us": {}, "lag_buckets": list(lag),
+            "outcomes": {name: outcomes.get(name, 0) for name in OUTCOMES}}
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        document = self.server.document
+        body = json.dumps(document() if callable(document) else document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *unused):
+        pass
+
+
+class Fakes:
+    """Two regions of two partitions whose processes answer with documents of the test's making."""
+
+    def __init__(self, config):
+        self.path, self.regions = config(regions=2, zones=1, partitions=2)
+        self.stack = contextlib.ExitStack()
+        self.documents = {}
+        for region in self.regions:
+            for part, address in (("proxy", region.admin), ("relay", region.relays[0])):
+                self.documents[region.name, part] = {
+                    "part": part, "cache": "test", "region": region.name, "index": 0, "pid": 1,
+                    "produced": [0, 0], "lost_at_journal": 0, "feeder": {"stalled": False}}
+                self.serve(region.name, part, address)
+            other = [r.name for r in self.regions if r is not region][0]
+            self.relay(region.name).update(
+                destinations=[{"region": other, "link": "up", "why": "", "lag_us": {"max": 0},
+                               "partitions": [partition(0), partition(1)]}],
+                repair={"partitions": [partition(0), partition(1)]})
+
+    def serve(self, region, part, address):
+        host, port = address.split(":")
+        server = http.server.ThreadingHTTPServer((host, int(port)), Answers)
+        server.document = lambda: self.answer(region, part)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self.stack.callback(server.server_close)
+        self.stack.callback(server.shutdown)
+
+    def answer(self, region, part):
+        return self.documents[region, part]
+
+    def proxy(self, region):
+        return self.documents[region, "proxy"]
+
+    def relay(self, region):
+        return self.documents[region, "relay"]
+
+    def status(self):
+        done = run("status", "--config", self.path, "--json")
+        return done, json.loads(done.stdout)
+
+    def pair(self, source="virginia", destination="oregon"):
+        _, document = self.status()
+        return [p for p in document["pairs"]
+                if (p["source"], p["destination"]) == (source, destination)][0]
+
+
+@pytest.fixture(name="fakes")
+def fakes_fixture(config):
+    fakes = Fakes(config)
+    with fakes.stack:
+        yield fakes
+
+
+def set_virginia(fakes, cells, produced, relay_produced=(0, 0), repair=None):
+    """Virginia's books towards oregon; its repair group agrees unless told otherwise."""
+    fakes.proxy("virginia")["produced"] = list(produced)
+    relay = fakes.relay("virginia")
+    relay["produced"] = list(relay_produced)
+    relay["destinations"][0]["partitions"] = cells
+    total = [a + b for a, b in zip(produced, relay_produced)]
+    relay["repair"]["partitions"] = repair or [partition(p, applied=n) for p, n in enumerate(total)]
+
+
+def test_status__every_kind_of_number__adds_up(fakes):
+    set_virginia(fakes, [partition(0, applied=10, identical=1, behind=2, late=3, coalesced=4),
+                         partition(1, filtered=5, expired=6, gone=7, abandoned=8, backlog=9,
+                                   lost=11, duplicate=3)],
+                 produced=(15, 40), relay_produced=(5, 3))
+    pair = fakes.pair()
+    assert pair["produced"] == 63
+    assert pair["outcomes"] == dict(zip(OUTCOMES, [10, 1, 2, 3, 4, 5, 6, 7, 8]))
+    assert (pair["in_flight"], pair["lost"], pair["duplicate"]) == (9, 11, 3)
+    assert pair["unexplained"] == 0 and pair["settled"]
+    assert [p["unexplained"] for p in pair["partitions"]] == [0, 0]
+
+
+def test_status__unexplained__exit_1_after_looking_again(fakes):
+    set_virginia(fakes, [partition(0, applied=9), partition(1)], produced=(10, 0))
+    done, document = fakes.status()
+    assert done.returncode == 1
+    assert document["unexplained"] == 1
+    assert done.stderr == "evcache status: 1 events are unexplained\n"
+    assert fakes.pair()["unexplained"] == 1
+    done = run("status", "--config", fakes.path)
+    assert done.returncode == 1 and "  1\n" in done.stdout
+
+
+def test_status__too_much_and_too_little__do_not_cancel(fakes):
+    set_virginia(fakes, [partition(0, applied=9), partition(1, applied=11)], produced=(10, 10))
+    done, document = fakes.status()
+    assert done.returncode == 1 and document["unexplained"] == 2
+    assert fakes.pair()["unexplained"] == 0  # the sum; its partitions tell
+    assert [p["unexplained"] for p in fakes.pair()["partitions"]] == [1, -1]
+
+
+def test_status__numbers_that_move__are_not_judged(fakes):
+    moving = iter(range(1, 1000))
+    original = fakes.answer
+
+    def answer(region, part):
+        if (region, part) == ("virginia", "relay"):
+            set_virginia(fakes, [partition(0, applied=next(moving)), partition(1)],
+                         produced=(10_000, 0))
+        return original(region, part)
+
+    fakes.answer = answer
+    done, document = fakes.status()
+    assert done.returncode == 0
+    assert document["unexplained"] == 0 and not document["settled"]
+    pair = [p for p in document["pairs"] if p["destination"] == "oregon"][0]
+    assert pair["unexplained"] is None or pair["source"] == "oregon"
+    assert "moving" in run("status", "--config", fakes.path).stdout
+
+
+def test_status__settles_at_the_second_look__is_explained(fakes):
+    looks = []
+    original = fakes.answer
+
+    def answer(region, part):
+        if (region, part) == ("virginia", "proxy"):
+            looks.append(1)
+            fakes.proxy("virginia")["produced"] = [11 if len(looks) == 1 else 10, 0]
+        return original(region, part)
+
+    set_virginia(fakes, [partition(0, applied=10), partition(1)], produced=(10, 0))
+    fakes.answer = answer
+    done, document = fakes.status()
+    assert done.returncode == 0 and document["unexplained"] == 0 and len(looks) == 2
+
+
+def test_status__lag__merged_from_buckets(fakes):
+    set_virginia(fakes, [partition(0, applied=99, lag=[[10, 99]]),
+                         partition(1, applied=1, lag=[[100, 1]])], produced=(99, 1))
+    fakes.relay("virginia")["destinations"][0]["lag_us"]["max"] = 300
+    lag = fakes.pair()["lag_us"]
+    assert lag["count"] == 100
+    assert lag["p50"] == lag["p99"] == 10
+    assert lag["max"] == 300 and 10 < lag["p999"] <= 300
+
+
+def test_status__nonsense_in_answers__is_passed_over(fakes):
+    set_virginia(fakes, [partition(0, applied=1, lag=[[99999, 5], "x", [-1, 2], [3]]),
+                         partition(7, applied=5), {"partition": "one"}, 17,
+                         partition(1)], produced=(1, 0))
+    fakes.relay("virginia")["destinations"].append({"region": "mars", "partitions": [partition(0)]})
+    done, document = fakes.status()
+    assert done.returncode == 0 and document["unexplained"] == 0
+
+
+def test_status__link_down_and_feeder_stalled__said(fakes):
+    fakes.relay("virginia")["destinations"][0].update(link="down", why="connection refused")
+    fakes.proxy("oregon")["feeder"] = {"stalled": True, "error": "the queue is full"}
+    fakes.proxy("oregon")["lost_at_journal"] = 12
+    fakes.relay("oregon")["repair"].update(slot_conflicts=3, corrupt=2)
+    output = run("status", "--config", fakes.path).stdout
+    assert "virginia → oregon is down: connection refused" in output
+    assert "oregon/proxy/0 cannot feed its queue: the queue is full" in output
+    assert "oregon/proxy/0 has lost 12 events" in output
+    assert "oregon, repair saw two live producers on one worker slot, 3 times" in output
+    assert "oregon, repair could not read 2 records" in output
+
+
+def test_status__another_process_on_the_port__does_not_answer(fakes):
+    fakes.documents["oregon", "relay"] = {"part": "relay", "cache": "test", "region": "virginia"}
+    done, document = fakes.status()
+    assert done.returncode == 3 and document["unanswered"] == 1
+    assert "oregon/relay/0" in done.stderr
+    silent = [p for p in document["processes"] if not p["answered"]]
+    assert "is answered by another process" in silent[0]["why"]
+
+
+def test_status__a_producer_is_missing__its_source_is_not_judged(fakes):
+    set_virginia(fakes, [partition(0, applied=9), partition(1)], produced=(10, 0))
+    fakes.documents["virginia", "proxy"] = {"part": "nothing"}
+    done, document = fakes.status()
+    assert done.returncode == 3 and document["unexplained"] == 0
+    pair = [p for p in document["pairs"] if p["source"] == "virginia"][0]
+    assert pair["unexplained"] is None
+    assert [p["unexplained"] for p in document["pairs"] if p["source"] == "oregon"] == [0, 0]

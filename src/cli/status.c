@@ -3,6 +3,8 @@
  * The verb `status`: asks every process (survey.h) and shows the books of every pair of regions,
  * how their events ended, and the lag.
  */
+#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -60,6 +62,21 @@ pair_name(const struct evc_survey *survey, const struct evc_survey_pair *pair, c
     return name;
 }
 
+/** The i-th pair as shown: the pairs of regions by source, then the repair groups. */
+static const struct evc_survey_pair *
+shown_pair(const struct evc_survey *survey, size_t i)
+{
+    size_t regions = survey->config->regions_count, ships = regions * (regions - 1);
+
+    assert(i < survey->pair_count);
+    if (i >= ships) {
+        return &survey->pairs[(i - ships) * (regions + 1)];
+    }
+    size_t source = i / (regions - 1), destination = i % (regions - 1);
+    destination += destination >= source;
+    return &survey->pairs[source * regions + destination];
+}
+
 static void
 count_cell(struct evc_table *table, unsigned column, enum evc_style style, uint64_t count)
 {
@@ -98,7 +115,7 @@ print_books(const struct evc_survey *survey)
 
     evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
     for (size_t i = 0; i < survey->pair_count; i++) {
-        const struct evc_survey_pair *pair = &survey->pairs[i];
+        const struct evc_survey_pair *pair = shown_pair(survey, i);
         evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
         count_cell(&table, 1, EVC_STYLE_PLAIN, pair->total.produced);
         count_cell(&table, 2, EVC_STYLE_PLAIN, pair->total.in_flight);
@@ -122,10 +139,11 @@ print_outcomes(const struct evc_survey *survey)
     }
     evc_table_init(&table, headings, EVC_OUTCOME_MAX + 1);
     for (size_t i = 0; i < survey->pair_count; i++) {
-        evc_table_row(&table, pair_name(survey, &survey->pairs[i], name, sizeof(name)));
+        const struct evc_survey_pair *pair = shown_pair(survey, i);
+        evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
         for (unsigned o = 0; o < EVC_OUTCOME_MAX; o++) {
             count_cell(&table, o + 1, o == EVC_OUTCOME_ABANDONED ? EVC_STYLE_BAD : EVC_STYLE_PLAIN,
-                       survey->pairs[i].total.outcome[o]);
+                       pair->total.outcome[o]);
         }
     }
     evc_table_print(&table, stdout);
@@ -143,7 +161,7 @@ print_lag(const struct evc_survey *survey)
 
     evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
     for (size_t i = 0; i < survey->pair_count; i++) {
-        const struct evc_survey_pair *pair = &survey->pairs[i];
+        const struct evc_survey_pair *pair = shown_pair(survey, i);
         if (pair->source == pair->destination) {
             continue;
         }
@@ -161,42 +179,73 @@ print_lag(const struct evc_survey *survey)
     evc_table_finish(&table);
 }
 
-/** What an operator should know beyond the tables; on standard output, one line each. */
+/** One line of what an operator should know beyond the tables. */
+__attribute__((format(printf, 2, 3))) static void
+print_note(const char *subject, const char *format, ...)
+{
+    va_list args;
+
+    printf("%s%s%s ", evc_terminal_style(stdout, EVC_STYLE_WARN), subject,
+           evc_terminal_style(stdout, EVC_STYLE_PLAIN));
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+static void
+print_process_notes(const struct evc_survey_process *process)
+{
+    char digits[EVC_TERMINAL_TEXT_BYTES];
+
+    if (!process->has_answered) {
+        print_note(process->name, "does not answer: %s", process->why);
+        return;
+    }
+    if (process->journal_lost > 0) {
+        print_note(process->name, "has lost %s events: its journal was full",
+                   evc_terminal_count((int64_t)process->journal_lost, digits));
+    }
+    if (process->is_feeder_stalled) {
+        print_note(process->name, "cannot feed its queue: %s", process->feeder_error);
+    }
+}
+
+static void
+print_pair_notes(const struct evc_survey *survey, const struct evc_survey_pair *pair)
+{
+    char digits[EVC_TERMINAL_TEXT_BYTES], name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+
+    pair_name(survey, pair, name, sizeof(name));
+    if (!pair->is_link_up) {
+        print_note(name, "is down: %s", pair->why);
+    }
+    if (pair->slot_conflicts > 0) {
+        print_note(name,
+                   "saw two live producers on one worker slot, %s times: two processes must "
+                   "not have the same region and index",
+                   evc_terminal_count((int64_t)pair->slot_conflicts, digits));
+    }
+    if (pair->corrupt_records > 0) {
+        print_note(name, "could not read %s records; their events are lost",
+                   evc_terminal_count((int64_t)pair->corrupt_records, digits));
+    }
+}
+
 static void
 print_notes(const struct evc_survey *survey)
 {
-    const char *warn = evc_terminal_style(stdout, EVC_STYLE_WARN);
-    const char *plain = evc_terminal_style(stdout, EVC_STYLE_PLAIN);
-    char digits[EVC_TERMINAL_TEXT_BYTES], name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
-
     for (size_t i = 0; i < survey->process_count; i++) {
-        const struct evc_survey_process *process = &survey->processes[i];
-        if (!process->has_answered) {
-            printf("%s%s does not answer:%s %s\n", warn, process->name, plain, process->why);
-            continue;
-        }
-        if (process->journal_lost > 0) {
-            printf("%s%s has lost %s events:%s its journal was full\n", warn, process->name,
-                   evc_terminal_count((int64_t)process->journal_lost, digits), plain);
-        }
-        if (process->is_feeder_stalled) {
-            printf("%s%s cannot feed its queue:%s %s\n", warn, process->name, plain,
-                   process->feeder_error);
-        }
+        print_process_notes(&survey->processes[i]);
     }
     for (size_t i = 0; i < survey->pair_count; i++) {
-        if (!survey->pairs[i].is_link_up) {
-            printf("%s%s is down:%s %s\n", warn,
-                   pair_name(survey, &survey->pairs[i], name, sizeof(name)), plain,
-                   survey->pairs[i].why);
-        }
+        print_pair_notes(survey, shown_pair(survey, i));
     }
     for (unsigned r = 0; r < survey->config->regions_count; r++) {
         if (!evc_survey_is_complete(survey, r)) {
-            printf(
-                "%s%s cannot be judged:%s only the first of its %u proxies has an admin address\n",
-                warn, survey->config->regions[r].name, plain,
-                survey->config->regions[r].proxies_count);
+            print_note(survey->config->regions[r].name,
+                       "cannot be judged: only the first of its %u proxies has an admin address",
+                       survey->config->regions[r].proxies_count);
         }
     }
 }

@@ -188,7 +188,8 @@ read_buckets(struct evc_histogram *lag, const json_t *buckets)
     {
         json_int_t index = json_integer_value(json_array_get(bucket, 0));
         json_int_t count = json_integer_value(json_array_get(bucket, 1));
-        if (index >= 0 && index < EVC_HISTOGRAM_BUCKETS && count > 0) {
+        if (json_is_integer(json_array_get(bucket, 0)) && index >= 0 &&
+            index < EVC_HISTOGRAM_BUCKETS && count > 0) {
             lag->bucket[index] += (uint64_t)count;
             lag->count += (uint64_t)count;
         }
@@ -206,7 +207,8 @@ read_group(struct evc_survey *survey, struct evc_survey_pair *pair, const json_t
     json_array_foreach(json_object_get(group, "partitions"), i, partition)
     {
         uint64_t index = number(partition, "partition");
-        if (index < survey->config->queue.partitions) {
+        if (json_is_integer(json_object_get(partition, "partition")) &&
+            index < survey->config->queue.partitions) {
             read_cell(&pair->cells[index], partition);
             read_buckets(&pair->lag, json_object_get(partition, "lag_buckets"));
         }
@@ -214,6 +216,8 @@ read_group(struct evc_survey *survey, struct evc_survey_pair *pair, const json_t
     if (lag_max_us > pair->lag.max) {
         pair->lag.max = lag_max_us;
     }
+    pair->slot_conflicts += number(group, "slot_conflicts");
+    pair->corrupt_records += number(group, "corrupt");
     if (pair->source != pair->destination && strcmp(text(group, "link"), "up") != 0) {
         pair->is_link_up = false;
         snprintf(pair->why, sizeof(pair->why), "%.*s", (int)sizeof(pair->why) - 1,
@@ -253,6 +257,8 @@ pairs_reset(struct evc_survey *survey)
         pair->total = (struct evc_survey_cell){0};
         pair->is_link_up = true;
         pair->why[0] = '\0';
+        pair->slot_conflicts = 0;
+        pair->corrupt_records = 0;
         evc_histogram_init(&pair->lag);
     }
 }

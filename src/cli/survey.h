@@ -45,6 +45,8 @@ struct evc_survey_pair {
     struct evc_survey_cell total;  /* is_known, is_settled: of all partitions */
     bool is_link_up;
     char why[128];            /* the link is down, or "" */
+    uint64_t slot_conflicts;  /* batches that showed two live producers on one worker slot */
+    uint64_t corrupt_records; /* could not be read; their events show as lost */
     struct evc_histogram lag; /* write to visible of what was applied, since the relays started */
 };
 

@@ -55,6 +55,10 @@ pair_json(const struct evc_survey *survey, const struct evc_survey_pair *pair)
                               json_string(survey->config->regions[pair->destination].name));
     (void)json_object_set_new(object, "group", json_string(is_repair ? "repair" : "ship"));
     (void)json_object_set_new(object, "partitions", partitions);
+    (void)json_object_set_new(object, "slot_conflicts",
+                              json_integer((json_int_t)pair->slot_conflicts));
+    (void)json_object_set_new(object, "corrupt_records",
+                              json_integer((json_int_t)pair->corrupt_records));
     if (!is_repair) {
         (void)json_object_set_new(object, "link", json_string(pair->is_link_up ? "up" : "down"));
         (void)json_object_set_new(object, "why", json_string(pair->why));

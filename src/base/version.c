@@ -40,6 +40,15 @@ evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, uint32_
     *clock = (struct evc_version_clock){.writer = writer, .drift_ms = drift_ms};
 }
 
+void
+evc_version_clock_keep(struct evc_version_clock *clock, uint64_t *cell)
+{
+    clock->kept_tick = cell;
+    if (*cell > clock->last_tick && *cell <= TICK_MAX) {
+        clock->last_tick = *cell;
+    }
+}
+
 evc_version
 evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms)
 {
@@ -50,6 +59,9 @@ evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms)
     }
     assert(tick <= TICK_MAX); /* the layout ends in 2089 */
     clock->last_tick = tick;
+    if (clock->kept_tick) {
+        *clock->kept_tick = tick;
+    }
     return tick << EVC_VERSION_WRITER_BITS | clock->writer;
 }
 

@@ -68,10 +68,18 @@ struct evc_version_clock {
     uint32_t writer;        /* immutable after init */
     uint32_t drift_ms;      /* immutable after init */
     uint64_t last_tick;     /* milliseconds since the epoch above and counter, as in a version */
+    uint64_t *kept_tick;    /* where last_tick survives a restart, or NULL */
     uint64_t refused_total; /* observed versions beyond the drift bound */
 };
 
 void evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, uint32_t drift_ms);
+
+/**
+ * Takes up where an earlier life of this writer left its clock, and from now on leaves every minted
+ * tick there (one store, no system call). cell outlives the clock. Without it, a writer that is restarted
+ * after observing a version ahead of its wall clock could mint one twice.
+ */
+void evc_version_clock_keep(struct evc_version_clock *clock, uint64_t *cell);
 
 /**
  * A new version, above all this clock minted or observed and not behind the wall clock.

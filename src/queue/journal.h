@@ -7,12 +7,14 @@
  *   reserve ─▶ PENDING ─▶ READY (release: the first zone acknowledged) ─▶ FED (in the queue)
  *                    ├──▶ READY as REPAIR|UNKNOWN (no zone acknowledged)
  *                    └──▶ FED without being fed (cancelled: no zone can have it)
+ *   and, beside that, SETTLED: every zone has spoken, nothing of the write is on its way any more
  *
  * Invariants: an event is in the file before its write leaves for any zone; a PENDING event blocks
- * nobody behind it; the file's tail passes an entry only when it is FED; what is READY or PENDING when
- * a process dies is replayed, PENDING as REPAIR|UNKNOWN. No system call and no lock per event: the
- * owner thread stores, the feeder thread loads, through atomics. An event that finds the ring full is
- * counted in lost_total and in the sequence (see evc_journal_take_lost), never silent.
+ * nobody behind it; the file's tail passes an entry only when it is FED and SETTLED. What a dead process
+ * left is replayed: PENDING as REPAIR|UNKNOWN; READY or FED but not SETTLED as REPAIR|RESHIP (a zone may
+ * lack it and nobody else would notice); READY and SETTLED as it is. No system call and no lock per
+ * event: the owner thread stores, the feeder thread loads, through atomics. An event that finds the ring
+ * full is counted in lost_total and in the sequence (see evc_journal_take_lost), never silent.
  *
  * Numbers: the file's header holds the producer's identity and, per partition, the last sequence
  * number fed. They are advanced by the feeder after the queue has the batch; a process killed in between
@@ -54,6 +56,9 @@ EVC_MUST_USE int evc_journal_open(const char *directory, unsigned slot, uint64_t
 /** Unmaps and unlocks. Whatever is not fed stays for the next process. Accepts NULL. */
 void evc_journal_close(struct evc_journal *journal);
 
+/** Where the clock of the slot's writer survives a restart (evc_version_clock_keep). Owner thread. */
+uint64_t *evc_journal_clock_cell(struct evc_journal *journal);
+
 unsigned evc_journal_slot(const struct evc_journal *journal);
 uint64_t evc_journal_producer(const struct evc_journal *journal);
 
@@ -71,10 +76,16 @@ void evc_journal_release(struct evc_journal *journal, evc_journal_pos pos);
 /** No zone has acknowledged and it may exist somewhere: released as REPAIR | UNKNOWN. */
 void evc_journal_release_unknown(struct evc_journal *journal, evc_journal_pos pos);
 
-/** Certainly no zone has it (all refused): nothing is announced. */
+/**
+ * Every zone has acknowledged, failed or been given up, and what that asks for is in the journal. Once
+ * per reserved entry, after one of release, release_unknown and cancel.
+ */
+void evc_journal_settle(struct evc_journal *journal, evc_journal_pos pos);
+
+/** Certainly no zone has it (all refused): nothing is announced. To be settled like the others. */
 void evc_journal_cancel(struct evc_journal *journal, evc_journal_pos pos);
 
-/** reserve + release in one, for events that follow a fact (echo, repair, reship). A sink. */
+/** reserve + release + settle in one, for events that follow a fact (echo, repair, reship). A sink. */
 struct evc_event_sink *evc_journal_sink(struct evc_journal *journal);
 
 /* --- feeder thread --- */

@@ -195,6 +195,7 @@ open_journal(struct evc_relay *relay, struct evc_error *error)
     evc_journal_set_partitions(relay->journal, config->queue.partitions);
     evc_version_clock_init(&relay->clock, evc_version_writer_make(relay->options.region, slot),
                            config->drift_ms);
+    evc_version_clock_keep(&relay->clock, evc_journal_clock_cell(relay->journal));
     if (replayed > 0) {
         evc_log_info("journal replayed", "slot=%u events=%llu", slot, (unsigned long long)replayed);
     }

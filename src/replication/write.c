@@ -180,7 +180,6 @@ announce(struct evc_write *write)
     write->journal_pos = evc_journal_reserve(writer->journal, &event);
     if (!EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
         evc_journal_release(writer->journal, write->journal_pos);
-        write->journal_pos = EVC_JOURNAL_POS_NONE;
     }
 }
 
@@ -222,7 +221,9 @@ settle(struct evc_write *write)
     bool rule_failed = EVC_RULE_IS_ON(writer->options, EVC_RULE_FAILED);
 
     if (write->stored == 0) {
-        if (write->unknown > 0 && rule_failed) {
+        if (!EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
+            ask_for_repair(write); /* the event itself has left long ago */
+        } else if (write->unknown > 0 && rule_failed) {
             writer->stats.unknown_total++;
             evc_journal_release_unknown(writer->journal, write->journal_pos);
         } else {
@@ -235,6 +236,7 @@ settle(struct evc_write *write)
                (write->refused + write->unknown + write->rejected > 0 && rule_failed)) {
         ask_for_repair(write);
     }
+    evc_journal_settle(writer->journal, write->journal_pos);
 }
 
 static void
@@ -275,9 +277,8 @@ count_zone(struct evc_write *write, const struct evc_node_op *op)
 
     write->zones_to_go--;
     if (op->result == EVC_NODE_STORED) {
-        if (write->stored++ == 0) {
+        if (write->stored++ == 0 && EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
             evc_journal_release(writer->journal, write->journal_pos);
-            write->journal_pos = EVC_JOURNAL_POS_NONE;
         }
         return;
     }
@@ -419,6 +420,7 @@ static void
 withdraw(struct evc_write *write)
 {
     evc_journal_cancel(write->writer->journal, write->journal_pos);
+    evc_journal_settle(write->writer->journal, write->journal_pos);
     write->journal_pos = EVC_JOURNAL_POS_NONE;
     write->version = 0;
 }

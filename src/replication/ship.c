@@ -58,6 +58,7 @@ struct ship_item {
     uint64_t first_us;        /* when this item's current event was first tried */
     struct ship_event current;
     struct ship_event next; /* the newest that arrived since the current one was read */
+    bool next_is_mixed;     /* events of several writers are coalesced in it */
     struct evc_node_op op;
     struct evc_key_entry key; /* last: the rest is cleared for a new item */
 };
@@ -247,13 +248,28 @@ end_event(struct ship_event *event, enum evc_outcome outcome)
     evc_batch_outcome(batch, outcome);
 }
 
+/**
+ * Whether what was sent speaks for the events that arrived since it was read. It speaks for older ones
+ * of the same writer; an older one of another writer may have buried it in the zones after it was read.
+ */
+static bool
+next_is_spoken_for(const struct ship_item *item)
+{
+    evc_version next = item->next.version;
+
+    return !item->next_is_mixed &&
+           (next == item->sent_version ||
+            (next < item->sent_version &&
+             evc_version_writer(next) == evc_version_writer(item->sent_version)));
+}
+
 /** The current event has ended: the next of the key takes its place, or the item goes. */
 static void
 end_current(struct ship_item *item, enum evc_outcome outcome)
 {
     end_event(&item->current, outcome);
-    if (item->next.batch && item->next.version <= item->sent_version) {
-        end_event(&item->next, EVC_OUTCOME_COALESCED); /* what was sent spoke for it */
+    if (item->next.batch && next_is_spoken_for(item)) {
+        end_event(&item->next, EVC_OUTCOME_COALESCED);
     }
     if (!item->next.batch) {
         set_state(item, SHIP_READY);
@@ -632,9 +648,12 @@ take_event(struct evc_ship *ship, struct ship_event *arrived, struct evc_slice k
     } else if (!state_is_active(item->state)) {
         coalesce(&item->current, arrived);
     } else if (item->next.batch) {
+        item->next_is_mixed |=
+            evc_version_writer(item->next.version) != evc_version_writer(arrived->version);
         coalesce(&item->next, arrived);
     } else {
         item->next = *arrived;
+        item->next_is_mixed = false;
     }
 }
 

@@ -19,9 +19,9 @@
 #include "replication/rule.h"
 
 enum {
-    REPAIR_ACTIVE_MAX = 4096,   /* keys read or written at once */
-    REPAIR_ROUNDS_MAX = 8,      /* lost races before a key waits for calm */
-    REPAIR_RESTAMP_TICKS = 256, /* half a millisecond */
+    REPAIR_ACTIVE_MAX = 4096,  /* keys read or written at once */
+    REPAIR_ROUNDS_MAX = 8,     /* lost races before a key waits for calm */
+    REPAIR_RESTAMP_TICKS = 16, /* of two microseconds */
     REPAIR_SETTLE_TIMES =
         8, /* a key written without pause is looked at after so many settle times */
 };

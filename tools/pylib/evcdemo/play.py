@@ -171,29 +171,30 @@ def show_agreement(result, regions, evicted):
 
 
 def show_books(document):
-    outcomes = list(document["pairs"][0]["outcomes"])
+    shown = ("applied", "behind", "coalesced")
+    others = [name for name in document["pairs"][0]["outcomes"] if name not in shown]
     screen.title("The books", "how every event ended, per source and destination")
-    heads = ("", "produced", *outcomes[:5], "other", "in flight", "lost", "dup", "unexplained")
+    heads = ("", "produced", *shown, "other", "in flight", "lost", "duplicate", "unexplained")
     rows, styles = [], {}
-    for pair in document["pairs"]:
+    for pair in sorted(document["pairs"], key=lambda pair: pair["group"] == "repair"):
         name = (f"{pair['source']}, repair" if pair["group"] == "repair"
                 else f"{pair['source']} {screen.ARROW} {pair['destination']}")
-        other = sum(pair["outcomes"][outcome] for outcome in outcomes[5:])
         unexplained = pair["unexplained"]
-        styles[len(rows), 11] = "good" if unexplained == 0 else "bad"
-        styles[len(rows), 9] = "bad" if pair["lost"] else None
+        styles[len(rows), 9] = "good" if unexplained == 0 else "bad"
+        styles[len(rows), 7] = "bad" if pair["lost"] else None
         rows.append((name, screen.count(pair["produced"]),
-                     *[screen.count(pair["outcomes"][outcome]) for outcome in outcomes[:5]],
-                     screen.count(other), screen.count(pair["in_flight"]),
-                     screen.count(pair["lost"]), screen.count(pair["duplicate"]),
+                     *[screen.count(pair["outcomes"][outcome]) for outcome in shown],
+                     screen.count(sum(pair["outcomes"][outcome] for outcome in others)),
+                     screen.count(pair["in_flight"]), screen.count(pair["lost"]),
+                     screen.count(pair["duplicate"]),
                      "unknown" if unexplained is None else screen.count(unexplained)))
     screen.table(heads, rows, styles)
-    screen.line(screen.style("  other: " + ", ".join(outcomes[5:]), "dim"))
+    screen.line(screen.style("  other: " + ", ".join(others), "dim"))
 
 
 def show_lag(document, before):
     """before: the document when the load had settled. A relay's lag begins anew when it restarts."""
-    screen.title("Lag", "from the write to visible in every zone of the other region")
+    screen.title("Lag", "from the write to its being visible in the other region")
     heads = ("", "writes", "p50", "p99", "p99.9", "max", "p99 of the load alone")
     rows = []
     earlier = {(p["source"], p["destination"]): p for p in before["pairs"]}

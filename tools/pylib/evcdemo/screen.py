@@ -9,6 +9,7 @@ import time
 
 BAR_COLUMNS = 24
 LABEL_COLUMNS = 12
+SECONDS_COLUMNS = 7
 REDRAW_S = 0.1
 
 _is_tty = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -59,11 +60,12 @@ def line(text=""):
 
 def event(text, name=None):
     """Something that happened during a step."""
-    line(" " * (LABEL_COLUMNS + 2) + style(time.strftime("%H:%M:%S  "), "dim") + style(text, name))
+    margin = " " * (2 + LABEL_COLUMNS + SECONDS_COLUMNS + 2)
+    line(margin + style(time.strftime("%H:%M:%S  "), "dim") + style(text, name))
 
 
 class Step:
-    """One step of the play: a label, a bar while it lasts, a sentence and the time when it is done."""
+    """One step of the play: a label, its seconds, a bar while it lasts, a sentence when it is done."""
 
     def __init__(self, label, total=0, unit=""):
         self.label, self.total, self.unit = label, total, unit
@@ -85,7 +87,7 @@ class Step:
             if _is_tty:
                 sys.stdout.write("\r\033[K")
             if kind is None:
-                print(self._line(self.text, f"{self.seconds():.1f} s"), flush=True)
+                print(self._line(self.text), flush=True)
 
     def seconds(self):
         return time.monotonic() - self.begin
@@ -107,7 +109,7 @@ class Step:
             return
         with _lock:
             self._drawn = time.monotonic()
-            sys.stdout.write("\r\033[K" + self._line(self._progress(), f"{self.seconds():.0f} s"))
+            sys.stdout.write("\r\033[K" + self._line(self._progress()))
             sys.stdout.flush()
 
     def _progress(self):
@@ -118,8 +120,9 @@ class Step:
         bar = style(FULL * filled, "good") + style(EMPTY * (BAR_COLUMNS - filled), "dim")
         return f"{bar} {count(self.done)} of {count(self.total)} {self.unit}"
 
-    def _line(self, text, right):
-        return f"  {style(self.label.ljust(LABEL_COLUMNS), 'dim')}{text}  {style(right, 'dim')}"
+    def _line(self, text):
+        seconds = f"{self.seconds():.1f} s".rjust(SECONDS_COLUMNS)
+        return f"  {style(self.label.ljust(LABEL_COLUMNS) + seconds, 'dim')}  {text}"
 
 
 def title(text, more=""):

@@ -98,8 +98,7 @@ bool evc_survey_is_complete(const struct evc_survey *survey, unsigned region);
 
 size_t evc_survey_unanswered(const struct evc_survey *survey);
 
-/** The whole survey as a JSON object (the caller's); docs/status.md describes it. NULL without
- * memory. */
+/** The whole survey as a JSON object (the caller's). NULL without memory. */
 json_t *evc_survey_json(const struct evc_survey *survey);
 
 #endif

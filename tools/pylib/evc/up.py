@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running `evcache up`: start it, find its processes, stop it, see that nothing is left."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -8,8 +9,17 @@ import signal
 import subprocess
 import time
 
+PR_SET_PDEATHSIG = 1
 STOP_LIMIT_S = 5.0
 START_LIMIT_S = 75.0
+
+
+_libc = ctypes.CDLL(None)
+
+
+def _stop_with_parent():
+    """In the child: when this script is killed, `up` is told to stop, and its processes with it."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 class UpFailed(Exception):
@@ -28,7 +38,7 @@ class Up:
             self.process = subprocess.Popen(
                 [program, "up", str(config), "--pids", str(self.pids_path), *arguments],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env=environment, start_new_session=True)
+                env=environment, start_new_session=True, preexec_fn=_stop_with_parent)
 
     def output(self):
         return self.output_path.read_text(errors="replace")

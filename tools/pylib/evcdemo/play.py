@@ -21,10 +21,6 @@ SAMPLE_S = 0.25
 KINDS = ("node", "proxy", "relay")
 
 
-class Failed(Exception):
-    """The demo cannot go on; the text says why."""
-
-
 class CpuMeter(threading.Thread):
     """Adds up the CPU time of every process by kind, also of those that die meanwhile."""
 
@@ -299,7 +295,10 @@ def main(options, top):
             screen.line(screen.style(f"  {taken[0]} is taken: running on other ports", "warn"))
         up = start(options, directory, config)
         return play(options, directory, config, regions, up)
-    except (UpFailed, Failed, cache.StatusFailed, OSError) as error:
+    except BrokenPipeError:  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except (UpFailed, cache.StatusFailed, OSError) as error:
         screen.line(screen.style(f"tools/demo: {error}", "bad"))
         return 1
     except KeyboardInterrupt:

@@ -10,6 +10,9 @@
 #include "base/slice.h"
 #include "base/version.h"
 
+/** A key as memcached allows it. */
+enum { EVC_EVENT_KEY_LEN_MAX = 250 };
+
 enum evc_event_op {
     EVC_EVENT_SET = 0,
     EVC_EVENT_DELETE = 1,
@@ -25,7 +28,7 @@ enum evc_event_flag {
 struct evc_event {
     enum evc_event_op op;
     uint8_t flags;           /* enum evc_event_flag */
-    struct evc_slice key;    /* 1 to EVC_KEY_LEN_MAX bytes */
+    struct evc_slice key;    /* 1 to EVC_EVENT_KEY_LEN_MAX bytes */
     evc_version version;
     uint32_t expiry_s;       /* Unix seconds when the value expires, 0: never */
     uint64_t written_us;     /* Unix microseconds at the writer when the write began: where lag starts */

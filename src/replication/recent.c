@@ -20,6 +20,7 @@ struct recent_entry {
     evc_version newest;
     uint64_t fed_us;     /* of the last event */
     uint64_t written_us; /* of the last event */
+    uint64_t seen_us;    /* when that was noted */
     uint32_t last_writer;
     uint32_t expiry_s; /* of the newest */
     uint32_t next;     /* in the bucket */
@@ -29,6 +30,7 @@ struct recent_entry {
 struct partition_time {
     bool has_begun;
     uint64_t complete_since_us; /* every event fed after it is remembered */
+    uint64_t hazy_until_us;     /* events noted until then may cross one that is not remembered */
 };
 
 struct evc_recent {
@@ -102,6 +104,17 @@ entry_unlink(struct evc_recent *recent, uint32_t index)
     *at = recent->entries[index].next;
 }
 
+/**
+ * Times of two machines say little about each other, so the events' own times are not trusted
+ * alone: what is noted within so long on this machine's clock may have crossed. Twice the window,
+ * because each of the two may have waited that long in its journal without being called delayed.
+ */
+static uint64_t
+seen_window_us(const struct evc_recent *recent)
+{
+    return 2 * (uint64_t)recent->window_us;
+}
+
 /** Makes room: the oldest entry is forgotten, which its partition must know. */
 static uint32_t
 entry_forget(struct evc_recent *recent)
@@ -112,6 +125,9 @@ entry_forget(struct evc_recent *recent)
 
     if (entry->fed_us > time->complete_since_us) {
         time->complete_since_us = entry->fed_us;
+    }
+    if (entry->seen_us + seen_window_us(recent) > time->hazy_until_us) {
+        time->hazy_until_us = entry->seen_us + seen_window_us(recent);
     }
     entry_unlink(recent, index);
     recent->oldest = (index + 1) % recent->max;
@@ -135,15 +151,25 @@ distance(uint64_t a, uint64_t b)
     return a > b ? a - b : b - a;
 }
 
+/** Whether an event and the last one of its key may have crossed on their way to the zones. */
+static bool
+may_have_crossed(const struct evc_recent *recent, const struct recent_entry *entry,
+                 const struct evc_event *event, const struct evc_recent_place *place)
+{
+    bool was_delayed = place->fed_us > event->written_us + recent->window_us;
+
+    return was_delayed || distance(event->written_us, entry->written_us) <= recent->window_us ||
+           place->seen_us <= entry->seen_us + seen_window_us(recent);
+}
+
 static unsigned
 compare(const struct evc_recent *recent, struct recent_entry *entry, const struct evc_event *event,
-        uint64_t fed_us)
+        const struct evc_recent_place *place)
 {
     uint32_t writer = evc_version_writer(event->version);
     unsigned signs = 0;
 
-    if (writer != entry->last_writer &&
-        distance(event->written_us, entry->written_us) <= recent->window_us) {
+    if (writer != entry->last_writer && may_have_crossed(recent, entry, event, place)) {
         signs |= EVC_RECENT_TWO_WRITERS;
     }
     if (event->version < entry->newest) {
@@ -154,16 +180,21 @@ compare(const struct evc_recent *recent, struct recent_entry *entry, const struc
     }
     entry->last_writer = writer;
     entry->written_us = event->written_us;
-    entry->fed_us = fed_us > entry->fed_us ? fed_us : entry->fed_us;
+    entry->fed_us = place->fed_us > entry->fed_us ? place->fed_us : entry->fed_us;
+    entry->seen_us = place->seen_us;
     return signs;
 }
 
 /** The first event after a start: what was fed before it is not known, unless nothing was. */
 static void
-begin(struct partition_time *time, const struct evc_recent_place *place)
+begin(const struct evc_recent *recent, struct partition_time *time,
+      const struct evc_recent_place *place)
 {
     time->has_begun = true;
-    time->complete_since_us = place->position == 0 ? 0 : place->fed_us;
+    if (place->position != 0) {
+        time->complete_since_us = place->fed_us;
+        time->hazy_until_us = place->seen_us + seen_window_us(recent);
+    }
 }
 
 unsigned
@@ -177,23 +208,36 @@ evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
 
     assert(place->partition < EVC_PARTITION_MAX);
     if (!time->has_begun) {
-        begin(time, place);
+        begin(recent, time, place);
     }
     if (entry) {
-        return compare(recent, entry, event, place->fed_us);
+        return compare(recent, entry, event, place);
     }
-    is_blind = event->written_us <= time->complete_since_us + recent->window_us &&
-               time->complete_since_us != 0;
+    is_blind = (event->written_us <= time->complete_since_us + recent->window_us &&
+                time->complete_since_us != 0) ||
+               place->seen_us < time->hazy_until_us;
     entry_add(recent, &(struct recent_entry){
                           .hash = hash,
                           .newest = event->version,
                           .fed_us = place->fed_us,
                           .written_us = event->written_us,
+                          .seen_us = place->seen_us,
                           .last_writer = evc_version_writer(event->version),
                           .expiry_s = event->expiry_s,
                           .partition = place->partition,
                       });
     return is_blind ? EVC_RECENT_BLIND : 0;
+}
+
+void
+evc_recent_learn(struct evc_recent *recent, struct evc_slice key, evc_version version)
+{
+    struct recent_entry *entry = entry_find(recent, evc_hash_key(key));
+
+    if (entry && entry->newest < version) {
+        entry->newest = version;
+        entry->expiry_s = 0; /* its event will say */
+    }
 }
 
 evc_version

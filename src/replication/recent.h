@@ -5,7 +5,7 @@
  *
  * Invariant: of a partition, every event fed after `complete since` is remembered. An event for a key
  * that is not remembered is a sign of trouble (blind) when a write crossing it may have been fed before
- * that; so a restart and a long wait in a journal are covered, and in a backlog old times look like live
+ * that, by its own times or by when it was noted here; so a restart and a long wait in a journal are covered, and in a backlog old times look like live
  * ones. Pure. Used by repair.c alone.
  */
 #ifndef EVC_REPLICATION_RECENT_H
@@ -20,7 +20,7 @@
 struct evc_recent;
 
 enum evc_recent_sign {
-    EVC_RECENT_TWO_WRITERS = 1 << 0, /* another writer within the window */
+    EVC_RECENT_TWO_WRITERS = 1 << 0, /* another writer, and the writes may have crossed */
     EVC_RECENT_INVERSION = 1 << 1,   /* older than one seen for its key */
     EVC_RECENT_BLIND = 1 << 2,       /* a write that crossed it may have been forgotten */
 };
@@ -34,11 +34,15 @@ struct evc_recent_place {
     uint32_t partition;
     uint64_t position; /* 0: nothing was fed before it */
     uint64_t fed_us;
+    uint64_t seen_us; /* now, monotonic */
 };
 
 /** Remembers an event and says what it is a sign of (enum evc_recent_sign bits). */
 unsigned evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
                          const struct evc_recent_place *place);
+
+/** A version was made that no event has told of yet; nothing when the key is not remembered. */
+void evc_recent_learn(struct evc_recent *recent, struct evc_slice key, evc_version version);
 
 /** The newest version remembered for a key, 0 when none, with its expiry (Unix seconds, 0: never). */
 evc_version evc_recent_newest(const struct evc_recent *recent, struct evc_slice key,

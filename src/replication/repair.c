@@ -19,9 +19,8 @@
 #include "replication/rule.h"
 
 enum {
-    REPAIR_ACTIVE_MAX = 4096,  /* keys read or written at once */
-    REPAIR_ROUNDS_MAX = 8,     /* lost races before a key waits for calm */
-    REPAIR_RESTAMP_TICKS = 16, /* of two microseconds */
+    REPAIR_ACTIVE_MAX = 4096, /* keys read or written at once */
+    REPAIR_ROUNDS_MAX = 8,    /* lost races before a key waits for calm */
     REPAIR_SETTLE_TIMES =
         8, /* a key written without pause is looked at after so many settle times */
 };
@@ -487,12 +486,12 @@ static void
 restamp(struct repair_item *item)
 {
     struct evc_repair *repair = item->repair;
-    uint64_t ticks = 1 + repair->now->unix_us % REPAIR_RESTAMP_TICKS;
+    evc_version mask = (UINT64_C(1) << EVC_VERSION_WRITER_BITS) - 1;
+    evc_version version = (item->known & ~mask) | repair->clock->writer;
 
-    item->goal.version =
-        (((item->known >> EVC_VERSION_WRITER_BITS) + ticks) << EVC_VERSION_WRITER_BITS) |
-        repair->clock->writer;
+    item->goal.version = version > item->known ? version : version + mask + 1;
     item->goal.is_restamped = true;
+    evc_recent_learn(repair->recent, evc_key_entry_key(&item->key), item->goal.version);
     repair->stats.restamped_total++;
 }
 
@@ -690,6 +689,7 @@ evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struc
         .partition = partition,
         .position = batch->position,
         .fed_us = fed_us,
+        .seen_us = repair->now->mono_us,
     };
 
     if (!evc_version_is_sane(event->version, repair->now->unix_us / 1000,

@@ -127,6 +127,16 @@ zones_differ(const struct apply_item *item)
     return false;
 }
 
+/** A version that no zone took must not be known as written: repair would restamp something over
+ * it. */
+static uint8_t
+repair_flags(const struct apply_item *item)
+{
+    bool is_here = item->ends[ZONE_APPLIED] + item->ends[ZONE_IDENTICAL] > 0;
+
+    return is_here ? EVC_EVENT_REPAIR : EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN;
+}
+
 static void
 follow_rules(const struct apply_item *item)
 {
@@ -141,9 +151,10 @@ follow_rules(const struct apply_item *item)
     if (((item->has_raced || zones_differ(item)) && rule_is_on(item, EVC_RULE_DIFFER)) ||
         (has_failed && rule_is_on(item, EVC_RULE_FAILED))) {
         stats->repairs_total++;
-        announce(item, item->version, EVC_EVENT_REPAIR);
+        announce(item, item->version, repair_flags(item));
     }
-    if (item->replaced_our_own && rule_is_on(item, EVC_RULE_CONFLICT_ECHO)) {
+    if (item->replaced_our_own && item->ends[ZONE_APPLIED] > 0 &&
+        rule_is_on(item, EVC_RULE_CONFLICT_ECHO)) {
         stats->conflict_echoes_total++;
         announce(item, item->version, 0);
     }

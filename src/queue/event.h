@@ -22,7 +22,8 @@ enum evc_event_op {
 enum evc_event_flag {
     EVC_EVENT_REPAIR = 1 << 0,  /* compare the key's zones and bring them to the newest */
     EVC_EVENT_UNKNOWN = 1 << 1, /* with REPAIR: no zone acknowledged this version; it may exist nowhere */
-    EVC_EVENT_RESHIP = 1 << 2,  /* with REPAIR: announce the result even if nothing was changed */
+    EVC_EVENT_RESHIP = 1 << 2,  /* with REPAIR: announce the result even if nothing was changed; without: an
+                                   echo, to be sent even if the same was sent a moment ago */
 };
 
 struct evc_event {

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The embedded queue: one LMDB environment in a directory that processes of one machine share, a `bell`
+ * file whose writes wake consumers of other processes (inotify), and `locks/<group>-<partition>` files
+ * that keep a (group, partition) to one process.
+ *
+ * Durability. PROCESS: LMDB writes pages to the kernel without asking it to sync. Nothing appended is lost by
+ * the death of any process. After a power cut or a kernel crash the database may be older, or torn; it is
+ * then refused as damaged or its records fail their checksums, and is to be moved away: what was in it is
+ * not replicated, values in the nodes are untouched. POWER: every append and commit is on the disk when
+ * it returns.
+ *
+ * Private to this folder: others see queue.h.
+ */
+#ifndef EVC_QUEUE_EMBEDDED_EMBEDDED_H
+#define EVC_QUEUE_EMBEDDED_EMBEDDED_H
+
+#include "base/directory.h"
+#include "queue/embedded/store.h"
+
+struct evc_embedded {
+    struct evc_queue queue; /* first */
+    struct evc_store store;
+    char path[EVC_PATH_BYTES_MAX];
+    unsigned partition_count;
+    uint64_t bytes_max;
+    char (*groups)[EVC_GROUP_NAME_LEN_MAX + 1];
+    size_t group_count;
+    int bell_fd;
+};
+
+/** The consumer half (consumer.c); see struct evc_queue_ops. */
+EVC_MUST_USE int evc_embedded_consumer_open(struct evc_queue *queue, const char *group,
+                                            const uint32_t *partitions, size_t partition_count,
+                                            struct evc_queue_consumer **ret,
+                                            struct evc_error *error);
+
+/** Trims a partition behind the position all groups have passed; at most max records. LMDB's status. */
+EVC_MUST_USE int evc_embedded_trim(struct evc_embedded *embedded, MDB_txn *txn, uint32_t partition,
+                                   unsigned max);
+
+/** What an LMDB status means outside: EVC_E_FULL, EVC_E_CORRUPT or EVC_E_SYS; fills *error (may be NULL). */
+int evc_embedded_status(const struct evc_embedded *embedded, int lmdb_status,
+                        struct evc_error *error);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See feeder.h. The bell: the feeder says that it sleeps before it looks a last time; whoever
+ * releases an event looks afterwards whether it sleeps. Of the two at least one sees the other, so
+ * no event waits for the next one, and nobody pays a system call for a feeder that is awake.
+ */
+#include "queue/feeder.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "queue/feed.h"
+
+enum {
+    FEEDER_PACE_US = 1000,    /* at most so many rounds while less than a full one is ready */
+    FEEDER_FULL_EVENTS = 512, /* from here on the next round follows at once */
+    FEEDER_LOOK_MS = 100, /* looks also without being rung: what was settled frees the journal */
+    FEEDER_RETRY_MIN_MS = 10,
+    FEEDER_RETRY_MAX_MS = 1000,
+};
+
+struct evc_feeder {
+    /* immutable after create */
+    struct evc_journal *journals[EVC_FEEDER_JOURNALS_MAX];
+    size_t journal_count;
+    int bell_fd;
+    pthread_t thread;
+    /* shared, atomic */
+    atomic_bool is_asleep;
+    atomic_bool is_stopping;
+    atomic_ullong drain_until_us;
+    /* under lock */
+    pthread_mutex_t lock;
+    struct evc_feeder_stats stats;
+    /* feeder thread */
+    struct evc_feed feed;
+    struct evc_backoff backoff;
+    bool was_fed[EVC_FEEDER_JOURNALS_MAX];
+};
+
+static void
+note_round(struct evc_feeder *feeder, int rc, uint64_t records, const struct evc_error *error)
+{
+    struct evc_feeder_stats *stats = &feeder->stats;
+
+    pthread_mutex_lock(&feeder->lock);
+    if (rc >= 0) {
+        stats->records_total += records;
+        stats->events_total += (uint64_t)rc;
+        stats->is_stalled = false;
+        stats->last_error[0] = '\0';
+    } else {
+        stats->append_errors_total++;
+        stats->full_total += rc == EVC_E_FULL;
+        stats->is_stalled = true;
+        snprintf(stats->last_error, sizeof(stats->last_error), "%s", error->text);
+    }
+    pthread_mutex_unlock(&feeder->lock);
+}
+
+/** One round over all journals. Events fed, or the first error. */
+static int
+feed_all(struct evc_feeder *feeder)
+{
+    int total = 0;
+
+    for (size_t i = 0; i < feeder->journal_count; i++) {
+        struct evc_error error = {.text = "out of memory"};
+        uint64_t records = 0;
+        int rc = evc_feed_round(&feeder->feed, feeder->journals[i], !feeder->was_fed[i],
+                                evc_clock_unix_us(), &records, &error);
+
+        if (rc < 0 || records > 0) {
+            note_round(feeder, rc, records, &error);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+        feeder->was_fed[i] = true;
+        total += rc;
+    }
+    return total;
+}
+
+static void
+wait_bell(struct evc_feeder *feeder, unsigned timeout_ms)
+{
+    struct pollfd bell = {.fd = feeder->bell_fd, .events = POLLIN};
+    uint64_t count;
+
+    if (poll(&bell, 1, (int)timeout_ms) > 0) {
+        (void)!read(feeder->bell_fd, &count, sizeof(count)); /* only empties it */
+    }
+}
+
+/** Nothing was ready: sleeps until it is rung, unless something came meanwhile. */
+static int
+sleep_or_feed(struct evc_feeder *feeder)
+{
+    int rc;
+
+    atomic_store(&feeder->is_asleep, true);
+    rc = feed_all(feeder);
+    if (rc == 0 && !atomic_load(&feeder->is_stopping)) {
+        wait_bell(feeder, FEEDER_LOOK_MS);
+    }
+    atomic_store(&feeder->is_asleep, false);
+    return rc;
+}
+
+static bool
+is_over(struct evc_feeder *feeder, int rc)
+{
+    if (!atomic_load(&feeder->is_stopping)) {
+        return false;
+    }
+    return rc == 0 || evc_clock_mono_us() >= atomic_load(&feeder->drain_until_us);
+}
+
+static void *
+run(void *arg)
+{
+    struct evc_feeder *feeder = arg;
+    int rc = 0;
+
+    do {
+        rc = feed_all(feeder);
+        if (rc == 0) {
+            rc = sleep_or_feed(feeder);
+        }
+        if (rc < 0) {
+            wait_bell(feeder, evc_backoff_next_ms(&feeder->backoff));
+        } else if (rc > 0) {
+            evc_backoff_reset(&feeder->backoff);
+            if (rc < FEEDER_FULL_EVENTS && !atomic_load(&feeder->is_stopping)) {
+                nanosleep(&(struct timespec){.tv_nsec = FEEDER_PACE_US * 1000}, NULL);
+            }
+        }
+    } while (!is_over(feeder, rc));
+    return NULL;
+}
+
+void
+evc_feeder_ring(struct evc_feeder *feeder)
+{
+    uint64_t one = 1;
+
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&feeder->is_asleep) && atomic_exchange(&feeder->is_asleep, false)) {
+        (void)!write(feeder->bell_fd, &one, sizeof(one)); /* full means rung already */
+    }
+}
+
+static void
+free_feeder(struct evc_feeder *feeder)
+{
+    if (feeder->bell_fd >= 0) {
+        close(feeder->bell_fd);
+    }
+    evc_feed_finish(&feeder->feed);
+    pthread_mutex_destroy(&feeder->lock);
+    free(feeder);
+}
+
+int
+evc_feeder_create(struct evc_queue *queue, unsigned partition_count,
+                  struct evc_journal *const *journals, size_t journal_count,
+                  struct evc_feeder **ret, struct evc_error *error)
+{
+    struct evc_feeder *feeder = calloc(1, sizeof(*feeder));
+    int rc;
+
+    if (!feeder) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    if (journal_count > EVC_FEEDER_JOURNALS_MAX) {
+        free(feeder);
+        return evc_error_set(error, EVC_E_LIMIT, "a process has at most %d journals",
+                             EVC_FEEDER_JOURNALS_MAX);
+    }
+    memcpy(feeder->journals, journals, journal_count * sizeof(*journals));
+    feeder->journal_count = journal_count;
+    pthread_mutex_init(&feeder->lock, NULL);
+    evc_backoff_init(&feeder->backoff, FEEDER_RETRY_MIN_MS, FEEDER_RETRY_MAX_MS,
+                     evc_clock_mono_us());
+    feeder->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    rc = feeder->bell_fd < 0 ? evc_error_sys(error, errno, "the feeder's bell cannot be made")
+                             : EVC_OK;
+    if (rc == EVC_OK && evc_feed_init(&feeder->feed, queue, partition_count) != EVC_OK) {
+        rc = evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    if (rc == EVC_OK && pthread_create(&feeder->thread, NULL, run, feeder) != 0) {
+        rc = evc_error_set(error, EVC_E_SYS, "the feeder's thread cannot be made");
+    }
+    if (rc != EVC_OK) {
+        free_feeder(feeder);
+        return rc;
+    }
+    *ret = feeder;
+    return EVC_OK;
+}
+
+void
+evc_feeder_destroy(struct evc_feeder *feeder, unsigned drain_ms)
+{
+    uint64_t one = 1;
+
+    if (!feeder) {
+        return;
+    }
+    atomic_store(&feeder->drain_until_us, evc_clock_mono_us() + (uint64_t)drain_ms * 1000);
+    atomic_store(&feeder->is_stopping, true);
+    (void)!write(feeder->bell_fd, &one, sizeof(one)); /* full means rung already */
+    pthread_join(feeder->thread, NULL);
+    free_feeder(feeder);
+}
+
+void
+evc_feeder_stats(struct evc_feeder *feeder, struct evc_feeder_stats *ret)
+{
+    pthread_mutex_lock(&feeder->lock);
+    *ret = feeder->stats;
+    pthread_mutex_unlock(&feeder->lock);
+}

@@ -11,7 +11,9 @@
 #include "base/version.h"
 
 /** A key as memcached allows it. */
-enum { EVC_EVENT_KEY_LEN_MAX = 250 };
+enum {
+    EVC_EVENT_KEY_LEN_MAX = 250
+};
 
 enum evc_event_op {
     EVC_EVENT_SET = 0,
@@ -20,19 +22,22 @@ enum evc_event_op {
 
 /** Flags of an event. One with REPAIR is for the region's own relay only and is shipped nowhere. */
 enum evc_event_flag {
-    EVC_EVENT_REPAIR = 1 << 0,  /* compare the key's zones and bring them to the newest */
-    EVC_EVENT_UNKNOWN = 1 << 1, /* with REPAIR: no zone acknowledged this version; it may exist nowhere */
-    EVC_EVENT_RESHIP = 1 << 2,  /* with REPAIR: announce the result even if nothing was changed; without: an
-                                   echo, to be sent even if the same was sent a moment ago */
+    EVC_EVENT_REPAIR = 1 << 0, /* compare the key's zones and bring them to the newest */
+    EVC_EVENT_UNKNOWN =
+        1 << 1, /* with REPAIR: no zone acknowledged this version; it may exist nowhere */
+    EVC_EVENT_RESHIP =
+        1 << 2, /* with REPAIR: announce the result even if nothing was changed; without: an
+                   echo, to be sent even if the same was sent a moment ago */
 };
 
 struct evc_event {
     enum evc_event_op op;
-    uint8_t flags;           /* enum evc_event_flag */
-    struct evc_slice key;    /* 1 to EVC_EVENT_KEY_LEN_MAX bytes */
+    uint8_t flags;        /* enum evc_event_flag */
+    struct evc_slice key; /* 1 to EVC_EVENT_KEY_LEN_MAX bytes */
     evc_version version;
-    uint32_t expiry_s;       /* Unix seconds when the value expires, 0: never */
-    uint64_t written_us;     /* Unix microseconds at the writer when the write began: where lag starts */
+    uint32_t expiry_s; /* Unix seconds when the value expires, 0: never */
+    uint64_t
+        written_us; /* Unix microseconds at the writer when the write began: where lag starts */
 };
 
 /**

@@ -146,7 +146,7 @@ follow_rules(const struct apply_item *item)
 
     if (item->newer != 0 && rule_is_on(item, EVC_RULE_ECHO)) {
         stats->echoes_total++;
-        announce(item, item->newer, 0);
+        announce(item, item->newer, EVC_EVENT_RESHIP);
     }
     if (((item->has_raced || zones_differ(item)) && rule_is_on(item, EVC_RULE_DIFFER)) ||
         (has_failed && rule_is_on(item, EVC_RULE_FAILED))) {

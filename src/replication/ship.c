@@ -58,7 +58,7 @@ struct ship_item {
     uint64_t first_us;        /* when this item's current event was first tried */
     struct ship_event current;
     struct ship_event next; /* the newest that arrived since the current one was read */
-    bool next_is_mixed;     /* events of several writers are coalesced in it */
+    bool next_must_go;      /* nothing sent before speaks for it */
     struct evc_node_op op;
     struct evc_key_entry key; /* last: the rest is cleared for a new item */
 };
@@ -249,15 +249,16 @@ end_event(struct ship_event *event, enum evc_outcome outcome)
 }
 
 /**
- * Whether what was sent speaks for the events that arrived since it was read. It speaks for older ones
- * of the same writer; an older one of another writer may have buried it in the zones after it was read.
+ * Whether what was sent speaks for the events that arrived since it was read. It speaks for itself
+ * and for older ones of the same writer; an older one of another writer may have buried it in the
+ * zones after it was read, and an echo says that the destination needs it once more.
  */
 static bool
 next_is_spoken_for(const struct ship_item *item)
 {
     evc_version next = item->next.version;
 
-    return !item->next_is_mixed &&
+    return !item->next_must_go &&
            (next == item->sent_version ||
             (next < item->sent_version &&
              evc_version_writer(next) == evc_version_writer(item->sent_version)));
@@ -632,7 +633,7 @@ coalesce(struct ship_event *kept, struct ship_event *arrived)
 }
 
 static void
-take_event(struct evc_ship *ship, struct ship_event *arrived, struct evc_slice key,
+take_event(struct evc_ship *ship, struct ship_event *arrived, struct evc_slice key, bool is_echo,
            enum evc_policy policy)
 {
     uint64_t hash = evc_hash_key(key);
@@ -648,12 +649,12 @@ take_event(struct evc_ship *ship, struct ship_event *arrived, struct evc_slice k
     } else if (!state_is_active(item->state)) {
         coalesce(&item->current, arrived);
     } else if (item->next.batch) {
-        item->next_is_mixed |=
-            evc_version_writer(item->next.version) != evc_version_writer(arrived->version);
+        item->next_must_go |= is_echo || evc_version_writer(item->next.version) !=
+                                             evc_version_writer(arrived->version);
         coalesce(&item->next, arrived);
     } else {
         item->next = *arrived;
-        item->next_is_mixed = false;
+        item->next_must_go = is_echo;
     }
 }
 
@@ -675,7 +676,7 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
         end_event(&arrived, EVC_OUTCOME_FILTERED);
         return;
     }
-    take_event(ship, &arrived, event->key, policy);
+    take_event(ship, &arrived, event->key, (event->flags & EVC_EVENT_RESHIP) != 0, policy);
     pump(ship);
 }
 

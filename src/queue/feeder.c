@@ -83,10 +83,11 @@ feed_all(struct evc_feeder *feeder)
         if (rc < 0 || records > 0) {
             note_round(feeder, rc, records, &error);
         }
+        /* A round that failed may have taken a gap's numbers: the next announces where they stand. */
+        feeder->was_fed[i] = rc >= 0;
         if (rc < 0) {
             return rc;
         }
-        feeder->was_fed[i] = true;
         total += rc;
     }
     return total;

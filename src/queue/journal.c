@@ -360,6 +360,12 @@ evc_journal_sink(struct evc_journal *journal)
     return &journal->sink;
 }
 
+uint64_t
+evc_journal_released_total(const struct evc_journal *journal)
+{
+    return atomic_load_explicit(&journal->ready_head, memory_order_relaxed);
+}
+
 uint64_t *
 evc_journal_clock_cell(struct evc_journal *journal)
 {

@@ -56,6 +56,9 @@ EVC_MUST_USE int evc_journal_open(const char *directory, unsigned slot, uint64_t
 /** Unmaps and unlocks. Whatever is not fed stays for the next process. Accepts NULL. */
 void evc_journal_close(struct evc_journal *journal);
 
+/** How many entries have been released since it was opened: whether the feeder's bell needs ringing. */
+uint64_t evc_journal_released_total(const struct evc_journal *journal);
+
 /** Where the clock of the slot's writer survives a restart (evc_version_clock_keep). Owner thread. */
 uint64_t *evc_journal_clock_cell(struct evc_journal *journal);
 

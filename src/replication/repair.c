@@ -50,16 +50,22 @@ struct repair_goal {
     uint32_t client_flags;
 };
 
+/** What events have said of a key. */
+struct repair_wish {
+    evc_version known; /* the newest version known to have been written */
+    uint32_t known_expiry_s;
+    bool has_unknown; /* a write nobody acknowledged: what is found must be announced */
+    bool want_reship;
+};
+
 struct repair_item {
     struct evc_repair *repair; /* first: the pool's link while the object is free */
     struct evc_retry_link wait;
     enum repair_state state;
     struct evc_batch *batch;      /* waits for this repair */
     struct evc_batch *next_batch; /* waits for the one after it: came while zones were read */
-    evc_version known;            /* the newest version known to have been written */
-    uint32_t known_expiry_s;
-    bool has_unknown; /* a write nobody acknowledged: what is found must be announced */
-    bool want_reship;
+    struct repair_wish wish;      /* what was known when the zones were read */
+    struct repair_wish asked;     /* since then: counts when they are read again */
     bool has_changed;
     bool has_restamped;
     bool zone_failed; /* a zone did not answer in this attempt */
@@ -287,12 +293,12 @@ conclude(struct repair_item *item)
         stats->clean_total++;
     }
     if (item->goal.version != 0 &&
-        (item->has_restamped || item->has_unknown ||
-         ((item->has_changed || item->want_reship) && rule_is_on(item, EVC_RULE_RESHIP)))) {
+        (item->has_restamped || item->wish.has_unknown ||
+         ((item->has_changed || item->wish.want_reship) && rule_is_on(item, EVC_RULE_RESHIP)))) {
         announce(item);
     }
-    item->has_unknown = false;
-    item->want_reship = false;
+    item->wish.has_unknown = false;
+    item->wish.want_reship = false;
     end_item(item, EVC_OUTCOME_APPLIED);
 }
 
@@ -487,9 +493,9 @@ restamp(struct repair_item *item)
 {
     struct evc_repair *repair = item->repair;
     evc_version mask = (UINT64_C(1) << EVC_VERSION_WRITER_BITS) - 1;
-    evc_version version = (item->known & ~mask) | repair->clock->writer;
+    evc_version version = (item->wish.known & ~mask) | repair->clock->writer;
 
-    item->goal.version = version > item->known ? version : version + mask + 1;
+    item->goal.version = version > item->wish.known ? version : version + mask + 1;
     item->goal.is_restamped = true;
     evc_recent_learn(repair->recent, evc_key_entry_key(&item->key), item->goal.version);
     repair->stats.restamped_total++;
@@ -501,25 +507,25 @@ choose_goal(struct repair_item *item)
 {
     struct evc_repair *repair = item->repair;
     const struct repair_zone *newest = newest_zone(item);
-    bool known_expired =
-        item->known_expiry_s != 0 && item->known_expiry_s <= repair->now->unix_us / 1000000;
+    bool known_expired = item->wish.known_expiry_s != 0 &&
+                         item->wish.known_expiry_s <= repair->now->unix_us / 1000000;
 
     item->goal = (struct repair_goal){0};
     if (!newest) {
-        if (item->known == 0 || !rule_is_on(item, EVC_RULE_GONE)) {
+        if (item->wish.known == 0 || !rule_is_on(item, EVC_RULE_GONE)) {
             return false;
         }
         repair->stats.gone_total++;
-        aim_at_tombstone(item, item->known);
+        aim_at_tombstone(item, item->wish.known);
         return true;
     }
-    if (evc_version_from_cas(newest->reply.cas) < item->known && known_expired) {
+    if (evc_version_from_cas(newest->reply.cas) < item->wish.known && known_expired) {
         aim_at_tombstone(
-            item, item->known); /* the newest has run out; an older one must not outlive it */
+            item, item->wish.known); /* the newest has run out; an older one must not outlive it */
         return true;
     }
     aim_at_zone(item, newest);
-    if (evc_version_from_cas(newest->reply.cas) < item->known &&
+    if (evc_version_from_cas(newest->reply.cas) < item->wish.known &&
         rule_is_on(item, EVC_RULE_RESTAMP)) {
         restamp(item);
     }
@@ -538,21 +544,9 @@ all_zones_have_goal(const struct repair_item *item)
 }
 
 static void
-note_known(struct repair_item *item, evc_version version, uint32_t expiry_s)
-{
-    if (version > item->known) {
-        item->known = version;
-        item->known_expiry_s = expiry_s;
-    }
-}
-
-static void
 on_all_read(struct repair_item *item)
 {
-    struct evc_repair *repair = item->repair;
-    uint32_t expiry_s;
-    evc_version newest =
-        evc_recent_newest(repair->recent, evc_key_entry_key(&item->key), &expiry_s);
+    const struct evc_repair *repair = item->repair;
 
     for (unsigned i = 0; i < repair->port->zone_count; i++) {
         if (item->zone[i].result != EVC_NODE_HIT && item->zone[i].result != EVC_NODE_MISS) {
@@ -561,7 +555,6 @@ on_all_read(struct repair_item *item)
             return;
         }
     }
-    note_known(item, newest, expiry_s);
     if (!choose_goal(item) || all_zones_have_goal(item)) {
         conclude(item);
     } else if (item->goal.is_tombstone) {
@@ -572,6 +565,33 @@ on_all_read(struct repair_item *item)
 }
 
 /* --- reading --- */
+
+static void
+note_known(struct repair_wish *wish, evc_version version, uint32_t expiry_s)
+{
+    if (version > wish->known) {
+        wish->known = version;
+        wish->known_expiry_s = expiry_s;
+    }
+}
+
+/**
+ * What is known before the zones are read can be missed in them. What is heard of later, while they
+ * are read, cannot: it may have landed behind the read, and restamping over it would lose it.
+ */
+static void
+take_wish(struct repair_item *item)
+{
+    uint32_t expiry_s;
+    evc_version newest =
+        evc_recent_newest(item->repair->recent, evc_key_entry_key(&item->key), &expiry_s);
+
+    note_known(&item->wish, newest, expiry_s);
+    note_known(&item->wish, item->asked.known, item->asked.known_expiry_s);
+    item->wish.has_unknown |= item->asked.has_unknown;
+    item->wish.want_reship |= item->asked.want_reship;
+    item->asked = (struct repair_wish){0};
+}
 
 static void
 give_up_read_hold(struct repair_item *item)
@@ -598,6 +618,7 @@ read_zones(struct repair_item *item)
 {
     struct evc_repair *repair = item->repair;
 
+    take_wish(item);
     set_state(item, REPAIR_READING);
     item->zone_failed = false;
     evc_list_remove(&item->wait.link);
@@ -651,11 +672,11 @@ ask(struct evc_repair *repair, struct evc_batch *batch, const struct evc_event *
 
     repair->stats.asked_total++;
     if (event->flags & EVC_EVENT_UNKNOWN) {
-        item->has_unknown = true;
+        item->asked.has_unknown = true;
     } else {
-        note_known(item, event->version, event->expiry_s);
+        note_known(&item->asked, event->version, event->expiry_s);
     }
-    item->want_reship |= (event->flags & EVC_EVENT_RESHIP) != 0;
+    item->asked.want_reship |= (event->flags & EVC_EVENT_RESHIP) != 0;
     join(item, batch);
 }
 

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sim_check.h. */
+#include "sim_check.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "replication/outcome.h"
+#include "sim_relay.h"
+#include "sim_world.h"
+
+enum {
+    EXPIRY_DIFFERENCE_US_MAX = 15 * 1000 * 1000
+};
+
+/* --- rest --- */
+
+static void
+check_process_rest(struct sim_world *world, struct sim_process *process)
+{
+    if (!sim_process_is_idle(process)) {
+        sim_world_fail(world, "rest: %s is not idle", process->name);
+    }
+}
+
+static void
+check_rest(struct sim_world *world)
+{
+    for (unsigned region = 0; region < world->plan.region_count; region++) {
+        for (unsigned i = 0; i < world->plan.proxy_count; i++) {
+            check_process_rest(world, &world->regions[region].proxies[i]);
+        }
+        check_process_rest(world, &world->regions[region].relay);
+    }
+    if (!evc_list_is_empty(&world->requests) || !evc_list_is_empty(&world->parcels)) {
+        sim_world_fail(world, "rest: something is on its way for ever");
+    }
+}
+
+/* --- copies --- */
+
+static const struct sim_item *
+live_copy(struct sim_world *world, unsigned region, unsigned zone, unsigned key)
+{
+    const struct sim_item *item = sim_node_item(sim_world_node(world, region, zone, key), key);
+
+    return item && !sim_item_is_tombstone(item) ? item : NULL;
+}
+
+static bool
+expires_together(const struct sim_item *a, const struct sim_item *b)
+{
+    uint64_t apart_us = a->expires_us > b->expires_us ? a->expires_us - b->expires_us
+                                                      : b->expires_us - a->expires_us;
+
+    return (a->expires_us == 0) == (b->expires_us == 0) && apart_us <= EXPIRY_DIFFERENCE_US_MAX;
+}
+
+static bool
+is_same(const struct sim_item *a, const struct sim_item *b)
+{
+    if (!a || !b) {
+        return a == b;
+    }
+    return a->cas == b->cas && a->client_flags == b->client_flags && a->value_len == b->value_len &&
+           memcmp(a->value, b->value, a->value_len) == 0 && expires_together(a, b);
+}
+
+static void
+say_item(struct sim_world *world, const char *where, unsigned region, unsigned zone, unsigned key)
+{
+    const struct sim_item *item = sim_node_item(sim_world_node(world, region, zone, key), key);
+
+    if (item) {
+        sim_world_say(world, "%s key-%u r%u z%u: %" PRIx64 " '%.*s'%s", where, key, region, zone,
+                      item->cas, (int)item->value_len, item->value,
+                      sim_item_is_tombstone(item) ? " (tombstone)" : "");
+    } else {
+        sim_world_say(world, "%s key-%u r%u z%u: nothing", where, key, region, zone);
+    }
+}
+
+static void
+check_copies(struct sim_world *world, unsigned key)
+{
+    const struct sim_item *first = live_copy(world, 0, 0, key);
+
+    for (unsigned region = 0; region < world->plan.region_count; region++) {
+        for (unsigned zone = 0; zone < world->plan.zone_count; zone++) {
+            say_item(world, "end:", region, zone, key);
+            if (!is_same(first, live_copy(world, region, zone, key))) {
+                sim_world_fail(world, "copies: key-%u differs between r0 z0 and r%u z%u", key,
+                               region, zone);
+            }
+        }
+    }
+}
+
+unsigned
+sim_check_lossy_differences(struct sim_world *world)
+{
+    unsigned count = 0;
+
+    for (unsigned key = 0; key < world->plan.key_count; key++) {
+        const struct sim_item *first = NULL;
+        bool differs = false;
+
+        for (unsigned i = 0; i < world->plan.region_count * world->plan.zone_count; i++) {
+            const struct sim_item *item =
+                live_copy(world, i / world->plan.zone_count, i % world->plan.zone_count, key);
+
+            first = first ? first : item;
+            differs |= item && !is_same(first, item);
+        }
+        count += differs && world->history.key_lost_content[key];
+    }
+    return count;
+}
+
+/* --- newest --- */
+
+/** The newest any zone has of a key, tombstones included; NULL: nothing anywhere. */
+static const struct sim_item *
+newest_copy(struct sim_world *world, unsigned key)
+{
+    const struct sim_item *newest = NULL;
+
+    for (unsigned i = 0; i < world->plan.region_count * world->plan.zone_count; i++) {
+        const struct sim_item *item = sim_node_item(
+            sim_world_node(world, i / world->plan.zone_count, i % world->plan.zone_count, key),
+            key);
+
+        newest = item && (!newest || item->cas > newest->cas) ? item : newest;
+    }
+    return newest;
+}
+
+static const struct sim_write *
+newest_acked(const struct sim_world *world, unsigned key)
+{
+    const struct sim_write *newest = NULL;
+
+    for (unsigned i = 0; i < world->history.write_count; i++) {
+        const struct sim_write *write = &world->history.writes[i];
+
+        if (write->key == key && write->is_acked && (!newest || write->version > newest->version)) {
+            newest = write;
+        }
+    }
+    return newest;
+}
+
+/**
+ * Whether a write was the newest in time as well as by version: nothing newer had landed when it
+ * began (else a slow clock made it lose), and nothing older landed afterwards (else that has buried
+ * it).
+ */
+static bool
+is_clean(const struct sim_world *world, const struct sim_write *write)
+{
+    for (unsigned i = 0; i < world->history.version_count; i++) {
+        const struct sim_version *other = &world->history.versions[i];
+
+        if (other->key == write->key &&
+            ((other->version < write->version && other->landed_us >= write->started_us) ||
+             (other->version > write->version && other->first_us < write->started_us))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+has_content(const struct sim_version *version, const struct sim_item *item)
+{
+    return version->client_flags == item->client_flags && version->value_len == item->value_len &&
+           memcmp(version->value, item->value, item->value_len) == 0;
+}
+
+/** Whether the content was written under this version or a newer one by a writer. */
+static bool
+is_content_since(const struct sim_world *world, const struct sim_item *item, unsigned key,
+                 evc_version since)
+{
+    for (unsigned i = 0; i < world->history.version_count; i++) {
+        const struct sim_version *version = &world->history.versions[i];
+
+        if (version->key == key && version->version >= since &&
+            !sim_version_is_restamp(version->version) && has_content(version, item)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Whether the repair groups remember every event: what was buried and is forgotten stays buried.
+ */
+static bool
+remembers_all(const struct sim_world *world)
+{
+    return world->plan.recent_max >= SIM_WRITES_MAX;
+}
+
+static void
+check_newest(struct sim_world *world, unsigned key)
+{
+    const struct sim_write *acked = newest_acked(world, key);
+    const struct sim_item *newest = newest_copy(world, key);
+    bool clean;
+
+    if (!acked) {
+        return;
+    }
+    clean = is_clean(world, acked);
+    if ((clean || remembers_all(world)) && (!newest || newest->cas < acked->version)) {
+        sim_world_fail(world,
+                       "newest: of key-%u only %" PRIx64 " is left, acknowledged was %" PRIx64, key,
+                       newest ? newest->cas : 0, acked->version);
+    } else if (clean && !is_content_since(world, newest, key, acked->version)) {
+        sim_world_fail(world, "newest: what key-%u holds is older than the acknowledged %" PRIx64,
+                       key, acked->version);
+    }
+}
+
+static void
+check_keys(struct sim_world *world)
+{
+    for (unsigned key = 0; key < world->plan.key_count; key++) {
+        if (!world->history.key_lost_content[key]) {
+            check_copies(world, key);
+            check_newest(world, key);
+        }
+    }
+}
+
+/* --- books --- */
+
+static uint64_t
+produced(struct sim_world *world, unsigned region, unsigned partition)
+{
+    struct evc_journal_stats stats;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < world->plan.proxy_count; i++) {
+        evc_journal_stats(world->regions[region].proxies[i].journal, &stats);
+        sum += stats.produced[partition];
+    }
+    evc_journal_stats(world->regions[region].relay.journal, &stats);
+    return sum + stats.produced[partition];
+}
+
+/** Returns the duplicates the group counted. */
+static uint64_t
+check_books_of(struct sim_world *world, unsigned region, unsigned group, unsigned partition)
+{
+    struct evc_books_totals totals;
+    uint64_t open = 0, outcomes = 0;
+    uint64_t made = produced(world, region, partition);
+
+    sim_relay_books(&world->regions[region].relay, group, partition, &totals, &open);
+    for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
+        outcomes += totals.outcome[i];
+    }
+    if (open != 0 || totals.lost != 0 || totals.received != outcomes ||
+        made + totals.duplicate != totals.lost + outcomes) {
+        sim_world_fail(world,
+                       "books: r%u to r%u p%u: produced %" PRIu64 " duplicate %" PRIu64
+                       " lost %" PRIu64 " outcomes %" PRIu64 " in flight %" PRIu64,
+                       region, group, partition, made, totals.duplicate, totals.lost, outcomes,
+                       open);
+    }
+    return totals.duplicate;
+}
+
+static void
+check_books(struct sim_world *world)
+{
+    uint64_t duplicates[SIM_REGION_MAX] = {0};
+    uint64_t sum = 0;
+
+    for (unsigned region = 0; region < world->plan.region_count; region++) {
+        for (unsigned group = 0; group < world->plan.region_count; group++) {
+            for (unsigned i = 0; i < world->plan.partition_count; i++) {
+                duplicates[group] += check_books_of(world, region, group, i);
+            }
+        }
+    }
+    for (unsigned group = 0; group < world->plan.region_count; group++) {
+        sum += duplicates[group];
+    }
+    if (sum != world->refed_count * world->plan.region_count) {
+        sim_world_fail(world,
+                       "books: groups count %" PRIu64 " duplicates, %" PRIu64
+                       " events were fed twice to each of %u",
+                       sum, world->refed_count, world->plan.region_count);
+    }
+}
+
+void
+sim_check_all(struct sim_world *world)
+{
+    check_rest(world);
+    if (world->failure[0] != '\0') {
+        return; /* a process that never rests has no books to look at */
+    }
+    check_books(world);
+    if (!world->plan.has_bad_clock) {
+        check_keys(world);
+    }
+}

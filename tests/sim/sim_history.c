@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sim_history.h. */
+#include "sim_history.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "sim_world.h"
+#include "topology/config.h"
+
+void
+sim_history_init(struct sim_history *history, struct sim_world *world)
+{
+    *history = (struct sim_history){.world = world};
+}
+
+struct sim_write *
+sim_history_begin_write(struct sim_history *history)
+{
+    assert(history->write_count < SIM_WRITES_MAX);
+    return &history->writes[history->write_count++];
+}
+
+static struct sim_version *
+find(const struct sim_history *history, unsigned key, evc_version version)
+{
+    for (unsigned i = 0; i < history->version_count; i++) {
+        const struct sim_version *known = &history->versions[i];
+
+        if (known->key == key && known->version == version) {
+            return (struct sim_version *)known;
+        }
+    }
+    return NULL;
+}
+
+const struct sim_version *
+sim_history_find(const struct sim_history *history, unsigned key, evc_version version)
+{
+    return find(history, key, version);
+}
+
+static struct sim_version *
+add(struct sim_history *history, const struct sim_command *command)
+{
+    struct sim_version *version = &history->versions[history->version_count];
+
+    if (history->version_count == SIM_VERSIONS_MAX) {
+        sim_world_fail(history->world, "more than %d versions: the rules chase their own tail",
+                       SIM_VERSIONS_MAX);
+        return &history->versions[0];
+    }
+    history->version_count++;
+    *version = (struct sim_version){
+        .key = command->key,
+        .version = command->version,
+        .client_flags = command->client_flags,
+        .value_len = command->value_len,
+        .first_us = history->world->time.now_us,
+        .landed_us = history->world->time.now_us,
+    };
+    memcpy(version->value, command->value, command->value_len);
+    return version;
+}
+
+static void
+check_drift(struct sim_history *history, const struct sim_node *node,
+            const struct sim_command *command)
+{
+    uint64_t limit_ms = sim_world_unix_us(history->world) / 1000 + EVC_VERSION_DRIFT_MS_DEFAULT +
+                        history->world->plan.skew_us_max / 1000;
+
+    if (evc_version_region(command->version) != node->region &&
+        evc_version_unix_ms(command->version) > limit_ms) {
+        sim_world_fail(history->world, "a version beyond the drift bound reached region %u",
+                       node->region);
+    }
+}
+
+static bool
+is_same_content(const struct sim_version *version, const struct sim_command *command)
+{
+    return version->client_flags == command->client_flags &&
+           version->value_len == command->value_len &&
+           memcmp(version->value, command->value, command->value_len) == 0;
+}
+
+/** A value that nodes dropped everywhere becomes a tombstone of the same version (rule gone). */
+static bool
+is_burial(const struct sim_history *history, const struct sim_version *version,
+          const struct sim_command *command)
+{
+    return history->key_lost_content[command->key] &&
+           (command->client_flags == EVC_TOMBSTONE_FLAGS || sim_version_is_tombstone(version));
+}
+
+void
+sim_history_note_stored(struct sim_history *history, const struct sim_node *node,
+                        const struct sim_command *command)
+{
+    struct sim_version *version = find(history, command->key, command->version);
+
+    check_drift(history, node, command);
+    if (!version) {
+        add(history, command);
+        return;
+    }
+    if (!is_same_content(version, command) && !is_burial(history, version, command)) {
+        sim_world_fail(history->world, "version %" PRIx64 " of key-%u has two contents",
+                       command->version, command->key);
+    }
+    if (command->verb == EVC_NODE_SET) {
+        version->landed_us = history->world->time.now_us;
+    }
+}
+
+void
+sim_history_note_lost(struct sim_history *history, const struct sim_node *node, unsigned key)
+{
+    (void)node;
+    history->key_lost_content[key] = true;
+}
+
+bool
+sim_version_is_tombstone(const struct sim_version *version)
+{
+    return version->client_flags == EVC_TOMBSTONE_FLAGS && version->value_len == 0;
+}
+
+bool
+sim_version_is_restamp(evc_version version)
+{
+    unsigned slot = evc_version_writer(version) & (EVC_VERSION_SLOT_MAX - 1);
+
+    return slot >= evc_config_relay_slot(0);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What really happened, as no process knows it: every write an application began, and every version
+ * that ever reached a node with the content it had there. The checks compare the end with it.
+ *
+ * Invariant, checked as it happens: one version of a key never has two contents.
+ */
+#ifndef EVC_SIM_HISTORY_H
+#define EVC_SIM_HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replication/write.h"
+#include "sim_node.h"
+
+enum {
+    SIM_WRITES_MAX = 64,
+    SIM_VERSIONS_MAX = 1024,
+};
+
+struct sim_write {
+    enum evc_write_kind kind;
+    unsigned region, proxy, key;
+    uint64_t started_us;
+    bool is_answered, is_acked; /* acked: the application was told that it took effect */
+    evc_version version;        /* once answered */
+};
+
+struct sim_version {
+    unsigned key;
+    evc_version version;
+    uint32_t client_flags;
+    size_t value_len;
+    char value[SIM_VALUE_MAX];
+    uint64_t first_us;  /* when it first reached a node */
+    uint64_t landed_us; /* when it last did by an unconditional write */
+};
+
+struct sim_history {
+    struct sim_world *world;
+    struct sim_write writes[SIM_WRITES_MAX];
+    unsigned write_count;
+    struct sim_version versions[SIM_VERSIONS_MAX];
+    unsigned version_count;
+    bool key_lost_content[SIM_KEY_MAX]; /* a node dropped a copy of it */
+};
+
+void sim_history_init(struct sim_history *history, struct sim_world *world);
+
+/** Writes are numbered from 0; the number is in the value. */
+struct sim_write *sim_history_begin_write(struct sim_history *history);
+
+void sim_history_note_stored(struct sim_history *history, const struct sim_node *node,
+                             const struct sim_command *command);
+void sim_history_note_lost(struct sim_history *history, const struct sim_node *node, unsigned key);
+
+/** NULL: no node ever had it. */
+const struct sim_version *sim_history_find(const struct sim_history *history, unsigned key,
+                                           evc_version version);
+
+bool sim_version_is_tombstone(const struct sim_version *version);
+
+/** Whether a relay minted it, for a restamp, not a writer. */
+bool sim_version_is_restamp(evc_version version);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sim_load.h. Small caches and few keys: the closer things happen together, the more they can
+ * meet. */
+#include "sim_load.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "sim_proxy.h"
+#include "sim_world.h"
+
+enum {
+    MS = 1000,
+    S = 1000 * 1000,
+    FREEZE_US_MIN = 1 * MS,
+    FREEZE_US_MAX = 4 * S,
+    DEATH_US_MIN = 5 * MS,
+    DEATH_US_MAX = 3 * S,
+    AFTER_LAST_WRITE_US = 3 * S, /* faults go on for so long */
+    LONG_TTL_S = 3600,
+    TOMBSTONE_TTL_S = 3600,
+    BAD_CLOCK_US = 120 * S,
+};
+
+/* --- the plan --- */
+
+static unsigned
+pick(struct sim_random *random, const unsigned *of, size_t count)
+{
+    return of[sim_random_below(random, count)];
+}
+
+#define PICK(random, ...)                                                                          \
+    pick((random), (const unsigned[]){__VA_ARGS__},                                                \
+         sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
+
+static void
+plan_sizes(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->region_count = PICK(random, 2, 2, 3);
+    plan->zone_count = PICK(random, 1, 2, 2, 3);
+    plan->nodes_per_zone = PICK(random, 1, 2);
+    plan->proxy_count = PICK(random, 1, 2, 2);
+    plan->partition_count = PICK(random, 1, 2);
+    plan->key_count = PICK(random, 1, 1, 2, 3);
+    plan->write_count = (unsigned)sim_random_between(random, 2, 24);
+    plan->write_gap_us = PICK(random, 200, 1 * MS, 5 * MS, 20 * MS, 150 * MS);
+    plan->zones_needed = (unsigned)sim_random_between(random, 1, plan->zone_count);
+    plan->recent_max = PICK(random, 1, 2, 8, 64, 64);
+    plan->tombstone_ttl_s = TOMBSTONE_TTL_S;
+    plan->ttl_chance = PICK(random, 0, 0, 100, 500);
+}
+
+static void
+plan_network(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->latency_us = PICK(random, 100, 500, 2 * MS, 10 * MS);
+    plan->link_latency_us = PICK(random, 200, 2 * MS, 20 * MS, 100 * MS);
+    plan->skew_us_max = PICK(random, 0, 1 * MS, 10 * MS, 100 * MS, 5 * S);
+    plan->is_link_ordered = sim_random_chance(random, 500);
+    plan->link_window = PICK(random, 1, 4, 64);
+}
+
+static void
+plan_faults(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->request_lost_chance = PICK(random, 0, 0, 5, 30, 80);
+    plan->request_refused_chance = PICK(random, 0, 0, 5, 50);
+    plan->parcel_lost_chance = PICK(random, 0, 20, 150);
+    plan->parcel_twice_chance = PICK(random, 0, 100, 300);
+    plan->queue_full_chance = PICK(random, 0, 0, 200);
+    plan->freezes = PICK(random, 0, 0, 1, 2, 4);
+    plan->deaths = PICK(random, 0, 0, 0, 0, 0, 0, 0, 1);
+    plan->evictions = PICK(random, 0, 0, 0, 0, 0, 0, 0, 2);
+    plan->kills = PICK(random, 0, 0, 1, 2, 4);
+    plan->clock_steps = PICK(random, 0, 0, 0, 1, 2);
+}
+
+void
+sim_load_plan(struct sim_plan *plan, struct sim_random *random)
+{
+    *plan = (struct sim_plan){0};
+    plan_sizes(plan, random);
+    plan_network(plan, random);
+    plan_faults(plan, random);
+}
+
+/* --- writes --- */
+
+static struct sim_process *
+any_proxy(struct sim_world *world)
+{
+    unsigned region = (unsigned)sim_random_below(&world->random, world->plan.region_count);
+
+    return &world->regions[region]
+                .proxies[sim_random_below(&world->random, world->plan.proxy_count)];
+}
+
+static enum evc_write_kind
+any_kind(struct sim_random *random)
+{
+    static const enum evc_write_kind kinds[] = {
+        EVC_WRITE_SET, EVC_WRITE_SET,     EVC_WRITE_SET,    EVC_WRITE_SET,
+        EVC_WRITE_SET, EVC_WRITE_DELETE,  EVC_WRITE_DELETE, EVC_WRITE_TOUCH,
+        EVC_WRITE_ADD, EVC_WRITE_REPLACE, EVC_WRITE_CAS,
+    };
+
+    return kinds[sim_random_below(random, sizeof(kinds) / sizeof(kinds[0]))];
+}
+
+/** What an application would have got with `gets` a moment ago. */
+static uint64_t
+seen_by_application(struct sim_world *world, const struct sim_process *process, unsigned key)
+{
+    struct sim_node *node =
+        sim_world_node(world, process->region, process->port.port.local_zone, key);
+    const struct sim_item *item = sim_node_item(node, key);
+
+    return item ? item->cas : 1;
+}
+
+static void
+on_write(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_process *process = any_proxy(world);
+    enum evc_write_kind kind = any_kind(&world->random);
+    unsigned key = (unsigned)sim_random_below(&world->random, world->plan.key_count);
+    unsigned number = world->history.write_count;
+    char value[SIM_VALUE_MAX];
+    struct evc_write_request request = {.kind = kind, .key = sim_world_key(key)};
+
+    (void)arg;
+    if (!process->is_alive) {
+        return;
+    }
+    *sim_history_begin_write(&world->history) = (struct sim_write){
+        .kind = kind,
+        .region = process->region,
+        .proxy = process->index,
+        .key = key,
+        .started_us = world->time.now_us,
+    };
+    if (kind != EVC_WRITE_DELETE && kind != EVC_WRITE_TOUCH) {
+        request.value.len = (size_t)snprintf(value, sizeof(value), "w%u", number);
+        request.value.ptr = value;
+        request.client_flags = number;
+    }
+    if (sim_random_chance(&world->random, world->plan.ttl_chance)) {
+        request.exptime = LONG_TTL_S;
+    }
+    request.unique = kind == EVC_WRITE_CAS ? seen_by_application(world, process, key) : 0;
+    request.want_existed = sim_random_chance(&world->random, 500);
+    sim_world_say(world, "%s: write %u begins, kind %d, key-%u", process->name, number, (int)kind,
+                  key);
+    sim_proxy_write(process, &request, number);
+}
+
+/* --- faults --- */
+
+static struct sim_node *
+any_node(struct sim_world *world)
+{
+    struct sim_random *random = &world->random;
+    unsigned region = (unsigned)sim_random_below(random, world->plan.region_count);
+    unsigned zone = (unsigned)sim_random_below(random, world->plan.zone_count);
+
+    return &world->regions[region]
+                .nodes[zone][sim_random_below(random, world->plan.nodes_per_zone)];
+}
+
+static void
+on_thaw(void *ctx, uint64_t arg)
+{
+    (void)arg;
+    sim_node_thaw(ctx);
+}
+
+static void
+on_freeze(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_node *node = any_node(world);
+
+    (void)arg;
+    sim_node_freeze(node);
+    sim_time_after(&world->time, sim_random_spread(&world->random, FREEZE_US_MIN, FREEZE_US_MAX),
+                   on_thaw, node, 0);
+}
+
+static void
+on_node_restart(void *ctx, uint64_t arg)
+{
+    (void)arg;
+    sim_node_restart(ctx);
+}
+
+static void
+on_death(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_node *node = any_node(world);
+
+    (void)arg;
+    sim_node_die(node);
+    sim_time_after(&world->time, sim_random_spread(&world->random, DEATH_US_MIN, DEATH_US_MAX),
+                   on_node_restart, node, 0);
+}
+
+static void
+on_eviction(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+
+    (void)arg;
+    for (unsigned key = 0; key < world->plan.key_count; key++) {
+        sim_node_evict(any_node(world), key);
+    }
+}
+
+static void
+on_kill(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_process *process = any_proxy(world);
+
+    (void)arg;
+    if (sim_random_chance(&world->random, 400)) {
+        process = &world->regions[process->region].relay;
+    }
+    if (sim_random_chance(&world->random, 400)) {
+        process->feeder.dies_next = true;
+    } else {
+        sim_process_kill(process);
+    }
+}
+
+static void
+on_clock_step(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_process *process = any_proxy(world);
+    uint64_t skew_us = sim_random_between(&world->random, 0, 2 * world->plan.skew_us_max);
+
+    (void)arg;
+    process->skew_us = (int64_t)skew_us - (int64_t)world->plan.skew_us_max;
+    sim_world_say(world, "%s: its clock is now %" PRId64 " us off", process->name,
+                  process->skew_us);
+}
+
+static void
+schedule_faults(struct sim_world *world, unsigned count, sim_call_fn fault)
+{
+    for (unsigned i = 0; i < count; i++) {
+        sim_time_after(&world->time, sim_random_below(&world->random, world->plan.faults_until_us),
+                       fault, world, 0);
+    }
+}
+
+void
+sim_load_schedule(struct sim_world *world)
+{
+    struct sim_plan *plan = &world->plan;
+    uint64_t at_us = 10 * MS;
+
+    for (unsigned i = 0; i < plan->write_count; i++) {
+        sim_time_after(&world->time, at_us, on_write, world, 0);
+        at_us += sim_random_below(&world->random, 2 * plan->write_gap_us);
+    }
+    /* Half of the seeds have all their faults among the writes, the others also behind them. */
+    plan->faults_until_us = at_us + sim_random_spread(&world->random, 1 * MS, AFTER_LAST_WRITE_US);
+    schedule_faults(world, plan->freezes, on_freeze);
+    schedule_faults(world, plan->deaths, on_death);
+    schedule_faults(world, plan->evictions, on_eviction);
+    schedule_faults(world, plan->kills, on_kill);
+    schedule_faults(world, plan->clock_steps, on_clock_step);
+    if (plan->has_bad_clock) {
+        world->regions[0].proxies[0].skew_us = BAD_CLOCK_US;
+    }
+}

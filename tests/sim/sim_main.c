@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The simulation of a whole global cache in virtual time, on the object files of production: random
+ * writes, faults and kills by seed, then quiet, then the checks of sim_check.h.
+ *
+ *   sim --seeds 10000                     all rules on: every seed passes
+ *   sim --seeds 10000 --off echo          without a rule: some do not
+ *   sim --trace 325 --off restamp         one seed, every step
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "replication/rule.h"
+#include "sim_check.h"
+#include "sim_world.h"
+
+enum {
+    FAILURES_SHOWN_MAX = 10
+};
+
+struct rule_name {
+    const char *name;
+    enum evc_rule rule;
+};
+
+static const struct rule_name rule_names[] = {
+    {"release", EVC_RULE_RELEASE},
+    {"conditional", EVC_RULE_CONDITIONAL},
+    {"echo", EVC_RULE_ECHO},
+    {"failed", EVC_RULE_FAILED},
+    {"two_writers", EVC_RULE_TWO_WRITERS},
+    {"newer_read", EVC_RULE_NEWER_READ},
+    {"restamp", EVC_RULE_RESTAMP},
+    {"reship", EVC_RULE_RESHIP},
+    {"conflict_echo", EVC_RULE_CONFLICT_ECHO},
+    {"gone", EVC_RULE_GONE},
+    {"older_read", EVC_RULE_OLDER_READ},
+    {"inversion", EVC_RULE_INVERSION},
+    {"differ", EVC_RULE_DIFFER},
+};
+
+struct arguments {
+    uint64_t first, seeds;
+    uint64_t seconds_max; /* 0: no limit */
+    bool expects_failure; /* stop at the first, and that is success */
+    struct sim_options options;
+};
+
+/** What a run of many seeds came to. */
+struct tally {
+    uint64_t run, failed, kills, writes, lossy_keys_differ;
+};
+
+static void
+usage(FILE *out)
+{
+    (void)fputs(
+        "sim [--first N] [--seeds N] [--seconds N] [--off RULE]... [--bad-clock]\n"
+        "    [--expect-failure]    all seeds from --first on, at most --seconds of real time\n"
+        "sim --trace SEED [--off RULE]... [--bad-clock]    one seed, every step\n"
+        "rules:",
+        out);
+    for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
+        (void)fprintf(out, " %s", rule_names[i].name);
+    }
+    (void)fputs("\n", out);
+}
+
+static uint32_t
+rule_by_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
+        if (strcmp(rule_names[i].name, name) == 0) {
+            return rule_names[i].rule;
+        }
+    }
+    usage(stderr);
+    exit(2);
+}
+
+static uint64_t
+number(const char *text)
+{
+    char *end;
+    uint64_t value = strtoull(text, &end, 10);
+
+    if (*text == '\0' || *end != '\0') {
+        usage(stderr);
+        exit(2);
+    }
+    return value;
+}
+
+static struct arguments
+parse(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"first", required_argument, NULL, 'f'},
+        {"seeds", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 't'},
+        {"off", required_argument, NULL, 'o'},
+        {"trace", required_argument, NULL, 'T'},
+        {"bad-clock", no_argument, NULL, 'b'},
+        {"expect-failure", no_argument, NULL, 'x'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct arguments arguments = {.seeds = 1000};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'f':
+            arguments.first = number(optarg);
+            break;
+        case 's':
+            arguments.seeds = number(optarg);
+            break;
+        case 't':
+            arguments.seconds_max = number(optarg);
+            break;
+        case 'o':
+            arguments.options.rules_off |= rule_by_name(optarg);
+            break;
+        case 'T':
+            arguments.first = number(optarg);
+            arguments.seeds = 1;
+            arguments.options.is_tracing = true;
+            break;
+        case 'b':
+            arguments.options.has_bad_clock = true;
+            break;
+        case 'x':
+            arguments.expects_failure = true;
+            break;
+        default:
+            usage(option == 'h' ? stdout : stderr);
+            exit(option == 'h' ? 0 : 2);
+        }
+    }
+    return arguments;
+}
+
+static bool
+run_seed(uint64_t seed, const struct arguments *arguments, const char *directory,
+         struct tally *tally)
+{
+    struct sim_world *world = sim_world_create(seed, &arguments->options, directory);
+    bool passed = sim_world_run(world);
+
+    tally->run++;
+    tally->kills += world->kill_count;
+    tally->writes += world->history.write_count;
+    if (passed) {
+        tally->lossy_keys_differ += sim_check_lossy_differences(world);
+    } else if (tally->failed++ < FAILURES_SHOWN_MAX) {
+        (void)printf("seed %" PRIu64 ": %s\n", seed, world->failure);
+    }
+    sim_world_destroy(world);
+    return passed;
+}
+
+static struct tally
+run_all(const struct arguments *arguments, const char *directory)
+{
+    struct tally tally = {0};
+    time_t until = time(NULL) + (time_t)arguments->seconds_max;
+
+    for (uint64_t i = 0; i < arguments->seeds; i++) {
+        if (!run_seed(arguments->first + i, arguments, directory, &tally) &&
+            arguments->expects_failure) {
+            break;
+        }
+        if (arguments->seconds_max != 0 && time(NULL) > until) {
+            break;
+        }
+    }
+    return tally;
+}
+
+/** Journals are mapped files: in memory where there is a place for that. */
+static void
+make_directory(char *ret, size_t bytes)
+{
+    const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+
+    (void)snprintf(ret, bytes, "%s/evcache-sim-XXXXXX", where);
+    if (!mkdtemp(ret)) {
+        perror("sim: mkdtemp");
+        exit(2);
+    }
+}
+
+static void
+remove_directory(const char *directory)
+{
+    char path[64];
+
+    for (unsigned region = 0; region < SIM_REGION_MAX; region++) {
+        (void)snprintf(path, sizeof(path), "%s/%u", directory, region);
+        (void)rmdir(path);
+    }
+    (void)rmdir(directory);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct arguments arguments = parse(argc, argv);
+    char directory[48];
+    struct tally tally;
+
+    make_directory(directory, sizeof(directory));
+    tally = run_all(&arguments, directory);
+    remove_directory(directory);
+    (void)printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed; %" PRIu64
+                 " writes, %" PRIu64 " kills; of keys that nodes lost, %" PRIu64 " differ\n",
+                 tally.run, arguments.first, tally.failed, tally.writes, tally.kills,
+                 tally.lossy_keys_differ);
+    return (tally.failed > 0) == arguments.expects_failure ? 0 : 1;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One simulated global cache: everything a seed makes. All parts reach each other through here, and
+ * cross from one process to another only through sim_time_after, never by a direct call.
+ *
+ *   load ─▶ proxies ─▶ ports ─▶ nodes            queue ◀─ feeder ◀─ journals of proxies and relay
+ *              ▲                                   └▶ relay ─▶ link ─▶ another region's proxy
+ */
+#ifndef EVC_SIM_WORLD_H
+#define EVC_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "sim_history.h"
+#include "sim_node.h"
+#include "sim_process.h"
+#include "sim_queue.h"
+#include "sim_random.h"
+#include "sim_time.h"
+
+enum {
+    SIM_REGION_MAX = 3,
+    SIM_PROXY_MAX = 2,
+    SIM_PARTITION_MAX = 2,
+    SIM_FAILURE_BYTES = 512,
+    SIM_STEPS_MAX = 4 * 1000 * 1000,
+};
+
+/** Virtual time starts here: 2026-01-01 00:00 UTC, Unix microseconds. */
+#define SIM_UNIX_START_US UINT64_C(1767225600000000)
+/** By then everything must have come to rest. */
+#define SIM_REST_US_MAX (UINT64_C(600) * 1000 * 1000)
+
+/** What this seed does to its world; all chances per mille. */
+struct sim_plan {
+    unsigned region_count, zone_count, nodes_per_zone, proxy_count, partition_count, key_count;
+    unsigned write_count;
+    uint64_t write_gap_us; /* mean distance of two writes */
+    uint64_t latency_us;   /* of a node, one way, at most; spread down from it */
+    uint64_t link_latency_us;
+    uint64_t skew_us_max;
+    unsigned request_lost_chance; /* the connection to the node breaks with this request */
+    unsigned request_refused_chance;
+    unsigned parcel_lost_chance; /* the link breaks with this item */
+    unsigned parcel_twice_chance;
+    bool is_link_ordered;
+    unsigned link_window; /* items the link takes before it is full */
+    unsigned queue_full_chance;
+    unsigned freezes, deaths, kills, evictions, clock_steps;
+    uint64_t faults_until_us;
+    uint32_t tombstone_ttl_s;
+    unsigned ttl_chance; /* writes with a time to live */
+    unsigned zones_needed;
+    unsigned recent_max; /* events a repair group remembers */
+    bool has_bad_clock;  /* one proxy's clock is beyond the drift bound */
+};
+
+struct sim_options {
+    uint32_t rules_off;
+    bool has_bad_clock;
+    bool is_tracing;
+};
+
+struct sim_region {
+    unsigned index;
+    struct sim_node nodes[SIM_ZONE_MAX][SIM_NODES_PER_ZONE_MAX];
+    struct sim_queue queue;
+    struct sim_process proxies[SIM_PROXY_MAX];
+    struct sim_process relay;
+    char directory[64]; /* of the journals */
+};
+
+struct sim_world {
+    uint64_t seed;
+    struct sim_options options;
+    struct sim_random random;
+    struct sim_time time;
+    struct sim_plan plan;
+    struct sim_history history;
+    struct sim_region regions[SIM_REGION_MAX];
+    struct evc_list conns;    /* every connection to a node there ever was */
+    struct evc_list requests; /* on their way */
+    struct evc_list parcels;  /* items between regions, on their way or being applied */
+    uint64_t request_ids;
+    uint64_t kill_count;
+    uint64_t refed_count;            /* events a kill made a feeder feed twice */
+    bool has_lost_content;           /* some node lost an item it had */
+    char failure[SIM_FAILURE_BYTES]; /* empty: none yet */
+};
+
+/** Builds the world of a seed; directory is where journals go. */
+struct sim_world *sim_world_create(uint64_t seed, const struct sim_options *options,
+                                   const char *directory);
+void sim_world_destroy(struct sim_world *world);
+
+/** Lets it run until nothing moves. False: it never came to rest, or a check failed on the way. */
+bool sim_world_run(struct sim_world *world);
+
+/** The first failure is kept. */
+void sim_world_fail(struct sim_world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** A line of the trace. */
+void sim_world_say(struct sim_world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** Keys are "key-0", "key-1", …. */
+struct evc_slice sim_world_key(unsigned index);
+unsigned sim_world_key_index(struct evc_slice key);
+
+/** The node of a zone that has a key. */
+struct sim_node *sim_world_node(struct sim_world *world, unsigned region, unsigned zone,
+                                unsigned key);
+
+/** The real time, which no simulated process knows, in Unix microseconds. */
+uint64_t sim_world_unix_us(const struct sim_world *world);
+
+#endif

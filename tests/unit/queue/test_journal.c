@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal: order of release, what is replayed after a death, numbers, bounds, wrap-around,
+ * threads. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "queue/journal.h"
+#include "scratch.h"
+
+static char path[64];
+static struct evc_journal *journal;
+
+static uint64_t
+open_journal(void)
+{
+    struct evc_error error;
+    uint64_t replayed;
+
+    if (evc_journal_open(path, 7, EVC_JOURNAL_BYTES_MIN, &journal, &replayed, &error) != EVC_OK) {
+        fail_msg("%s", error.text);
+    }
+    evc_journal_set_partitions(journal, 2);
+    return replayed;
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    if (scratch_make(path) != 0) {
+        return -1;
+    }
+    open_journal();
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    evc_journal_close(journal);
+    scratch_remove(path);
+    return 0;
+}
+
+/** What a killed process leaves: the file as it stands, the lock gone. */
+static uint64_t
+die_and_open(void)
+{
+    evc_journal_close(journal);
+    return open_journal();
+}
+
+static evc_journal_pos
+reserve(const char *key, evc_version version)
+{
+    return evc_journal_reserve(journal,
+                               &(struct evc_event){.key = evc_slice_str(key), .version = version});
+}
+
+static void
+feed_one(evc_version version, uint8_t flags)
+{
+    struct evc_journal_entry entry;
+
+    assert_true(evc_journal_take(journal, &entry));
+    assert_int_equal(entry.event.version, version);
+    assert_int_equal(entry.event.flags, flags);
+    evc_journal_fed(journal, &entry.pos, 1, 0);
+}
+
+static void
+assert_none_ready(void)
+{
+    struct evc_journal_entry entry;
+
+    assert_false(evc_journal_take(journal, &entry));
+}
+
+static struct evc_journal_stats
+stats(void)
+{
+    struct evc_journal_stats ret;
+
+    evc_journal_stats(journal, &ret);
+    return ret;
+}
+
+static void
+test_journal__released__are_taken_in_the_order_of_release(void **state)
+{
+    evc_journal_pos a = reserve("a", 1);
+    evc_journal_pos b = reserve("b", 2);
+
+    (void)state;
+    assert_none_ready();
+    evc_journal_release(journal, b);
+    evc_journal_settle(journal, b);
+    feed_one(2, 0);
+    evc_journal_release(journal, a);
+    evc_journal_settle(journal, a);
+    feed_one(1, 0);
+    assert_none_ready();
+    assert_int_equal(stats().bytes_used, 0);
+    assert_int_equal(stats().produced[0], 2);
+}
+
+static void
+test_journal__untaken__come_again(void **state)
+{
+    struct evc_journal_entry first, second, again;
+
+    (void)state;
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_true(evc_event_sink_append(
+            evc_journal_sink(journal), &(struct evc_event){.key = EVC_SLICE("k"), .version = i}));
+    }
+    assert_true(evc_journal_take(journal, &first));
+    assert_true(evc_journal_take(journal, &second));
+    evc_journal_fed(journal, &second.pos, 1, 0);
+    evc_journal_untake(journal);
+    assert_true(evc_journal_take(journal, &again));
+    assert_int_equal(again.event.version, 1);
+    assert_none_ready();
+}
+
+static void
+test_journal__cancelled__is_never_fed(void **state)
+{
+    evc_journal_pos a = reserve("a", 1);
+
+    (void)state;
+    evc_journal_cancel(journal, a);
+    evc_journal_settle(journal, a);
+    assert_none_ready();
+    assert_int_equal(stats().events_waiting, 0);
+    assert_int_equal(die_and_open(), 0);
+}
+
+static void
+test_journal__dead_with_pending__is_replayed_as_unknown(void **state)
+{
+    (void)state;
+    reserve("a", 1);
+    assert_int_equal(die_and_open(), 1);
+    feed_one(1, EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN);
+    assert_int_equal(stats().bytes_used, 0);
+    assert_int_equal(die_and_open(), 0);
+}
+
+static void
+test_journal__dead_before_all_zones_spoke__asks_for_repair(void **state)
+{
+    evc_journal_pos fed = reserve("fed", 1);
+    evc_journal_pos ready = reserve("ready", 2);
+
+    (void)state;
+    evc_journal_release(journal, fed);
+    feed_one(1, 0);
+    evc_journal_release(journal, ready);
+    assert_int_equal(die_and_open(), 2);
+    feed_one(1, EVC_EVENT_REPAIR | EVC_EVENT_RESHIP);
+    feed_one(2, EVC_EVENT_REPAIR | EVC_EVENT_RESHIP);
+    assert_int_equal(die_and_open(), 0);
+}
+
+static void
+test_journal__dead_with_settled_unfed__is_replayed_as_it_was(void **state)
+{
+    (void)state;
+    assert_true(evc_event_sink_append(
+        evc_journal_sink(journal),
+        &(struct evc_event){.op = EVC_EVENT_DELETE, .key = EVC_SLICE("k"), .version = 5}));
+    assert_int_equal(die_and_open(), 1);
+    feed_one(5, 0);
+}
+
+static void
+test_journal__numbers__go_on_after_a_restart(void **state)
+{
+    uint64_t producer = evc_journal_producer(journal);
+
+    (void)state;
+    evc_event_sink_append(evc_journal_sink(journal),
+                          &(struct evc_event){.key = EVC_SLICE("k"), .version = 5});
+    feed_one(5, 0);
+    die_and_open();
+    assert_int_equal(evc_journal_next_seq(journal, 0), 2);
+    assert_int_equal(evc_journal_next_seq(journal, 1), 1);
+    assert_true(evc_journal_producer(journal) == producer);
+}
+
+static void
+test_journal__full__loses_by_number_and_nothing_else(void **state)
+{
+    unsigned kept = 0, lost = 0;
+    char key[16];
+
+    (void)state;
+    while (lost < 10) {
+        snprintf(key, sizeof(key), "key-%u", kept + lost);
+        if (reserve(key, 1) == EVC_JOURNAL_POS_NONE) {
+            lost++;
+        } else {
+            kept++;
+        }
+    }
+    assert_int_equal(stats().lost_total, 10);
+    assert_int_equal(evc_journal_take_lost(journal, 0) + evc_journal_take_lost(journal, 1), 10);
+    assert_int_equal(evc_journal_take_lost(journal, 0), 0);
+    assert_int_equal(stats().produced[0] + stats().produced[1], 10);
+    assert_int_equal(die_and_open(), kept);
+}
+
+static void
+test_journal__many_rounds__wrap_without_garbage(void **state)
+{
+    char key[EVC_EVENT_KEY_LEN_MAX + 1];
+    uint64_t fed = 0;
+
+    (void)state;
+    memset(key, 'x', sizeof(key));
+    for (unsigned i = 1; i <= 20000; i++) {
+        struct evc_event event = {.key = {.ptr = key, .len = 1 + i * 7 % EVC_EVENT_KEY_LEN_MAX},
+                                  .version = i};
+
+        assert_true(evc_event_sink_append(evc_journal_sink(journal), &event));
+        if (i % 5 == 0) {
+            struct evc_journal_entry entry;
+
+            while (evc_journal_take(journal, &entry)) {
+                assert_int_equal(entry.event.version, ++fed);
+                assert_int_equal(entry.event.key.len, 1 + fed * 7 % EVC_EVENT_KEY_LEN_MAX);
+                evc_journal_fed(journal, &entry.pos, 1, 0);
+            }
+        }
+        if (i % 997 == 0) {
+            assert_int_equal(die_and_open(), i - fed);
+        }
+    }
+}
+
+static void
+test_journal__second_process__is_told_who_has_it(void **state)
+{
+    struct evc_journal *other;
+    struct evc_error error;
+    uint64_t replayed;
+    char pid[16];
+
+    (void)state;
+    assert_int_equal(evc_journal_open(path, 7, EVC_JOURNAL_BYTES_MIN, &other, &replayed, &error),
+                     EVC_E_BUSY);
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    assert_non_null(strstr(error.text, pid));
+}
+
+static void
+test_journal__damaged_file__is_refused_by_name(void **state)
+{
+    struct evc_error error;
+    uint64_t replayed;
+    char file[128];
+    int fd;
+
+    (void)state;
+    evc_journal_close(journal);
+    journal = NULL;
+    snprintf(file, sizeof(file), "%s/slot-0007.journal", path);
+    fd = open(file, O_WRONLY);
+    assert_int_equal(pwrite(fd, "garbage!", 8, 0), 8);
+    close(fd);
+    assert_int_equal(evc_journal_open(path, 7, EVC_JOURNAL_BYTES_MIN, &journal, &replayed, &error),
+                     EVC_E_CORRUPT);
+    assert_non_null(strstr(error.text, "slot-0007.journal"));
+}
+
+static void
+test_journal__clock_cell__survives(void **state)
+{
+    (void)state;
+    *evc_journal_clock_cell(journal) = 12345;
+    die_and_open();
+    assert_int_equal(*evc_journal_clock_cell(journal), 12345);
+}
+
+/* A child that writes, releases and settles at random until it is killed. */
+static void
+scribble(void)
+{
+    struct evc_journal_entry entry;
+    evc_version version = 1;
+
+    for (;;) {
+        evc_journal_pos pos = reserve("key", version++);
+
+        if (version % 3 != 0) {
+            evc_journal_release(journal, pos);
+        } else {
+            evc_journal_cancel(journal, pos);
+        }
+        evc_journal_settle(journal, pos);
+        while (version % 4 == 0 && evc_journal_take(journal, &entry)) {
+            evc_journal_fed(journal, &entry.pos, 1, 0);
+        }
+    }
+}
+
+static void
+test_journal__killed_at_any_instant__opens_with_sound_entries(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 40; round++) {
+        struct evc_journal_entry entry;
+        uint64_t count = 0, replayed;
+        pid_t child;
+
+        evc_journal_close(journal);
+        child = fork();
+        if (child == 0) {
+            open_journal();
+            scribble();
+        }
+        usleep(2000 + round * 300);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        replayed = open_journal();
+        while (evc_journal_take(journal, &entry)) {
+            assert_memory_equal(entry.event.key.ptr, "key", 3);
+            evc_journal_fed(journal, &entry.pos, 1, 0);
+            count++;
+        }
+        assert_int_equal(count, replayed);
+    }
+}
+
+enum {
+    THREAD_EVENTS = 200000
+};
+
+static void *
+own(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 1; i <= THREAD_EVENTS; i++) {
+        evc_journal_pos pos;
+
+        while ((pos = reserve("key", i)) == EVC_JOURNAL_POS_NONE) {
+            usleep(100);
+        }
+        evc_journal_release(journal, pos);
+        evc_journal_settle(journal, pos);
+    }
+    return NULL;
+}
+
+static void
+test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered(void **state)
+{
+    struct evc_journal_entry entry;
+    evc_version expected = 1;
+    pthread_t owner;
+
+    (void)state;
+    assert_int_equal(pthread_create(&owner, NULL, own, NULL), 0);
+    while (expected <= THREAD_EVENTS) {
+        if (evc_journal_take(journal, &entry)) {
+            assert_int_equal(entry.event.version, expected);
+            evc_journal_fed(journal, &entry.pos, 1, 0);
+            expected++;
+        }
+    }
+    pthread_join(owner, NULL);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_journal__released__are_taken_in_the_order_of_release),
+        CASE(test_journal__untaken__come_again),
+        CASE(test_journal__cancelled__is_never_fed),
+        CASE(test_journal__dead_with_pending__is_replayed_as_unknown),
+        CASE(test_journal__dead_before_all_zones_spoke__asks_for_repair),
+        CASE(test_journal__dead_with_settled_unfed__is_replayed_as_it_was),
+        CASE(test_journal__numbers__go_on_after_a_restart),
+        CASE(test_journal__full__loses_by_number_and_nothing_else),
+        CASE(test_journal__many_rounds__wrap_without_garbage),
+        CASE(test_journal__second_process__is_told_who_has_it),
+        CASE(test_journal__damaged_file__is_refused_by_name),
+        CASE(test_journal__clock_cell__survives),
+        CASE(test_journal__killed_at_any_instant__opens_with_sound_entries),
+        CASE(test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See ring.h. Finding a node is a binary search over the sorted points. */
+#include "topology/ring.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RING_MD5_BYTES = 16,
+    RING_POINTS_PER_DIGEST = 4,
+    RING_POINT_TEXT_BYTES = 512,
+};
+
+struct ring_point {
+    uint32_t hash;
+    uint32_t node;
+};
+
+struct evc_ring {
+    unsigned point_count;
+    struct ring_point points[];
+};
+
+/* Looked up once per process: fetching an algorithm costs more than hashing a key with it. */
+static const EVP_MD *md5;
+
+__attribute__((constructor)) static void
+fetch_md5(void)
+{
+    md5 = EVP_MD_fetch(NULL, "MD5", NULL);
+}
+
+/** One context per thread: hashing a key allocates nothing. */
+static void
+digest(struct evc_slice bytes, unsigned char ret[RING_MD5_BYTES])
+{
+    static _Thread_local EVP_MD_CTX *context;
+    unsigned len = RING_MD5_BYTES;
+    int is_done;
+
+    if (!context) {
+        context = EVP_MD_CTX_new();
+    }
+    is_done = context && md5 && EVP_DigestInit_ex2(context, md5, NULL) == 1 &&
+              EVP_DigestUpdate(context, bytes.ptr, bytes.len) == 1 &&
+              EVP_DigestFinal_ex(context, ret, &len) == 1;
+    assert(is_done); /* OpenSSL without MD5: nothing could be found anywhere */
+    (void)is_done;
+}
+
+static uint32_t
+point_of(const unsigned char *bytes)
+{
+    return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
+}
+
+static int
+compare_points(const void *a, const void *b)
+{
+    const struct ring_point *left = a;
+    const struct ring_point *right = b;
+
+    if (left->hash != right->hash) {
+        return left->hash < right->hash ? -1 : 1;
+    }
+    return left->node < right->node ? -1 : left->node > right->node;
+}
+
+static void
+add_node(struct evc_ring *ring, unsigned node, const char *address)
+{
+    for (unsigned i = 0; i < EVC_RING_POINTS_PER_NODE / RING_POINTS_PER_DIGEST; i++) {
+        unsigned char md[RING_MD5_BYTES];
+        char text[RING_POINT_TEXT_BYTES];
+        int len = snprintf(text, sizeof(text), "%s-%u", address, i);
+
+        assert(len > 0 && len < (int)sizeof(text));
+        digest((struct evc_slice){.ptr = text, .len = (size_t)len}, md);
+        for (unsigned j = 0; j < RING_POINTS_PER_DIGEST; j++) {
+            ring->points[ring->point_count++] =
+                (struct ring_point){.hash = point_of(md + j * 4), .node = node};
+        }
+    }
+}
+
+struct evc_ring *
+evc_ring_create(const char *const *addresses, unsigned count)
+{
+    struct evc_ring *ring;
+
+    assert(count > 0);
+    ring = calloc(1, sizeof(*ring) +
+                         (size_t)count * EVC_RING_POINTS_PER_NODE * sizeof(ring->points[0]));
+    if (!ring) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        add_node(ring, i, addresses[i]);
+    }
+    qsort(ring->points, ring->point_count, sizeof(ring->points[0]), compare_points);
+    return ring;
+}
+
+void
+evc_ring_destroy(struct evc_ring *ring)
+{
+    free(ring);
+}
+
+uint32_t
+evc_ring_hash(struct evc_slice key)
+{
+    unsigned char md[RING_MD5_BYTES];
+
+    digest(key, md);
+    return point_of(md);
+}
+
+unsigned
+evc_ring_find(const struct evc_ring *ring, uint32_t hash)
+{
+    unsigned low = 0, high = ring->point_count;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+
+        if (ring->points[middle].hash < hash) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return ring->points[low == ring->point_count ? 0 : low].node;
+}

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See config.h. The file's shape is the tables below: one row per setting, with its limits. What no
+ * row can say (addresses used twice, receivers and proxies in pairs) is checked afterwards, with
+ * the lines kept of the places that may clash.
+ */
+#include "topology/config.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/decimal.h"
+#include "topology/yaml_reader.h"
+
+enum {
+    CONFIG_PARTITIONS_MAX = 256,
+    CONFIG_POLICIES_MAX = 256,
+    CONFIG_ZONES_MAX = 8,
+    CONFIG_PREFIX_BYTES_MAX = 250,
+    CONFIG_MEMORY_TEXT_BYTES = 16,
+};
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+
+/* --- addresses --- */
+
+static int
+parse_port(struct evc_yaml *yaml, yaml_node_t *node, const char *text, const char *port,
+           uint16_t *ret)
+{
+    uint64_t number;
+
+    if (!evc_decimal_parse_u64(evc_slice_str(port), &number) || number == 0 ||
+        number > UINT16_MAX) {
+        return evc_yaml_mistake(yaml, node, "address \"%s\" needs a port from 1 to 65535", text);
+    }
+    *ret = (uint16_t)number;
+    return EVC_OK;
+}
+
+static int
+read_address_text(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
+                  struct evc_address *ret)
+{
+    const char *text, *colon;
+    int rc = evc_yaml_text(yaml, node, what, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    colon = strrchr(text, ':');
+    if (!colon || colon == text) {
+        return evc_yaml_mistake(yaml, node, "address \"%s\" must be host:port", text);
+    }
+    rc = parse_port(yaml, node, text, colon + 1, &ret->port);
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    ret->text = strdup(text);
+    ret->host = text[0] == '[' && colon[-1] == ']' ? strndup(text + 1, (size_t)(colon - text) - 2)
+                                                   : strndup(text, (size_t)(colon - text));
+    return ret->text && ret->host ? EVC_OK
+                                  : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+}
+
+static int
+read_address(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+             void *target)
+{
+    return read_address_text(yaml, value, field->name, target);
+}
+
+/** A list of addresses; the count follows the pointer in the struct. */
+struct address_list {
+    struct evc_address *addresses;
+    unsigned count;
+};
+
+static int
+read_addresses(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+               void *target)
+{
+    const struct evc_yaml_limits *limits = field->detail;
+    struct address_list *list = target;
+    yaml_node_item_t *items;
+    unsigned count;
+    int rc = evc_yaml_sequence(yaml, value, field->name, (unsigned)limits->max, &items, &count);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    list->addresses = calloc(count, sizeof(*list->addresses));
+    if (!list->addresses) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    for (; rc == EVC_OK && list->count < count; list->count++) {
+        rc = read_address_text(yaml, evc_yaml_node(yaml, items[list->count]), field->name,
+                               &list->addresses[list->count]);
+    }
+    return rc;
+}
+
+#define CHECK_LIST(type, member)                                                                   \
+    static_assert(offsetof(type, member##_count) ==                                                \
+                      offsetof(type, member) + offsetof(struct address_list, count),               \
+                  "an address list is followed by its count")
+
+CHECK_LIST(struct evc_config_zone, nodes);
+CHECK_LIST(struct evc_config_region, proxies);
+CHECK_LIST(struct evc_config_region, receivers);
+CHECK_LIST(struct evc_config_region, relays);
+
+/* --- zones, regions, policies --- */
+
+static const struct evc_yaml_limits nodes_limits = {1, EVC_CONFIG_NODES_PER_ZONE_MAX};
+static const struct evc_yaml_limits proxies_limits = {1, EVC_CONFIG_PROXY_MAX};
+static const struct evc_yaml_limits relays_limits = {1, EVC_CONFIG_RELAY_MAX};
+
+static const struct evc_yaml_field zone_fields[] = {
+    {"name", evc_yaml_read_name, offsetof(struct evc_config_zone, name), true, NULL},
+    {"nodes", read_addresses, offsetof(struct evc_config_zone, nodes), true, &nodes_limits},
+    {0},
+};
+
+static int
+read_zones(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+           void *target)
+{
+    struct evc_config_region *region = target;
+    yaml_node_item_t *items;
+    unsigned count;
+    int rc = evc_yaml_sequence(yaml, value, field->name, CONFIG_ZONES_MAX, &items, &count);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    region->zones = calloc(count, sizeof(*region->zones));
+    if (!region->zones) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    while (rc == EVC_OK && region->zones_count < count) {
+        yaml_node_t *node = evc_yaml_node(yaml, items[region->zones_count]);
+        struct evc_config_zone *zone = &region->zones[region->zones_count++];
+
+        rc = evc_yaml_mapping(yaml, node, "a zone", zone_fields, zone);
+        for (unsigned i = 0; rc == EVC_OK && i + 1 < region->zones_count; i++) {
+            if (strcmp(region->zones[i].name, zone->name) == 0) {
+                rc = evc_yaml_mistake(yaml, node, "two zones of a region are named \"%s\"",
+                                      zone->name);
+            }
+        }
+    }
+    return rc;
+}
+
+static const struct evc_yaml_field region_fields[] = {
+    {"name", evc_yaml_read_name, offsetof(struct evc_config_region, name), true, NULL},
+    {"proxies", read_addresses, offsetof(struct evc_config_region, proxies), true, &proxies_limits},
+    {"receivers", read_addresses, offsetof(struct evc_config_region, receivers), true,
+     &proxies_limits},
+    {"admin", read_address, offsetof(struct evc_config_region, admin), true, NULL},
+    {"relays", read_addresses, offsetof(struct evc_config_region, relays), true, &relays_limits},
+    {"zones", read_zones, 0, true, NULL},
+    {0},
+};
+
+static int
+check_region(struct evc_yaml *yaml, yaml_node_t *node, const struct evc_config *config,
+             const struct evc_config_region *region)
+{
+    for (const struct evc_config_region *other = config->regions; other < region; other++) {
+        if (strcmp(other->name, region->name) == 0) {
+            return evc_yaml_mistake(yaml, node, "two regions are named \"%s\"", region->name);
+        }
+    }
+    if (region->receivers_count != region->proxies_count) {
+        return evc_yaml_mistake(yaml, node,
+                                "region %s has %u proxies and %u receivers; each proxy has one "
+                                "receiver",
+                                region->name, region->proxies_count, region->receivers_count);
+    }
+    return EVC_OK;
+}
+
+static int
+read_regions(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+             void *target)
+{
+    struct evc_config *config = target;
+    yaml_node_item_t *items;
+    unsigned count;
+    int rc = evc_yaml_sequence(yaml, value, field->name, EVC_CONFIG_REGION_MAX, &items, &count);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    config->regions = calloc(count, sizeof(*config->regions));
+    if (!config->regions) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    while (rc == EVC_OK && config->regions_count < count) {
+        yaml_node_t *node = evc_yaml_node(yaml, items[config->regions_count]);
+        struct evc_config_region *region = &config->regions[config->regions_count++];
+
+        rc = evc_yaml_mapping(yaml, node, "a region", region_fields, region);
+        rc = rc ? rc : check_region(yaml, node, config, region);
+    }
+    return rc;
+}
+
+static const struct evc_yaml_word policy_words[] = {{"copy", EVC_POLICY_COPY},
+                                                    {"invalidate", EVC_POLICY_INVALIDATE},
+                                                    {"none", EVC_POLICY_NONE},
+                                                    {NULL, 0}};
+
+static const struct evc_yaml_field policy_fields[] = {
+    {"prefix", evc_yaml_read_string, offsetof(struct evc_config_policy, prefix), true, NULL},
+    {"replicate", evc_yaml_read_word, offsetof(struct evc_config_policy, replicate), true,
+     policy_words},
+    {0},
+};
+
+static int
+read_policies(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+              void *target)
+{
+    struct evc_config *config = target;
+    yaml_node_item_t *items;
+    unsigned count;
+    int rc = evc_yaml_sequence(yaml, value, field->name, CONFIG_POLICIES_MAX, &items, &count);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    config->policies = calloc(count, sizeof(*config->policies));
+    if (!config->policies) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    while (rc == EVC_OK && config->policies_count < count) {
+        yaml_node_t *node = evc_yaml_node(yaml, items[config->policies_count]);
+        struct evc_config_policy *policy = &config->policies[config->policies_count++];
+
+        rc = evc_yaml_mapping(yaml, node, "a policy", policy_fields, policy);
+        if (rc == EVC_OK && strlen(policy->prefix) > CONFIG_PREFIX_BYTES_MAX) {
+            rc = evc_yaml_mistake(yaml, node, "prefix is longer than a key may be (%d bytes)",
+                                  CONFIG_PREFIX_BYTES_MAX);
+        }
+    }
+    return rc;
+}
+
+/* --- the file --- */
+
+/** memcached -m takes MiB as text. */
+static int
+read_memory(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+            void *target)
+{
+    char text[CONFIG_MEMORY_TEXT_BYTES];
+    uint64_t bytes;
+    int rc = evc_yaml_read_size(yaml, value, field, &bytes);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)(bytes / MIB));
+    free(*(char **)target);
+    *(char **)target = strdup(text);
+    return *(char **)target ? EVC_OK : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+}
+
+static int
+read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+          void *target)
+{
+    const char *text;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    if (strcmp(text, "kafka") == 0) {
+        return evc_yaml_mistake(yaml, value,
+                                "queue kind \"kafka\" is not in this build; allowed is embedded");
+    }
+    if (strcmp(text, "embedded") != 0) {
+        return evc_yaml_mistake(yaml, value, "queue kind \"%s\" is not known; allowed is embedded",
+                                text);
+    }
+    return evc_yaml_read_string(yaml, value, field, target);
+}
+
+static int
+read_durability(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                void *target)
+{
+    static const struct evc_yaml_word words[] = {{"process", false}, {"power", true}, {NULL, 0}};
+    struct evc_yaml_field with_words = *field;
+    int is_power;
+    int rc;
+
+    with_words.detail = words;
+    rc = evc_yaml_read_word(yaml, value, &with_words, &is_power);
+    if (rc == EVC_OK) {
+        *(bool *)target = is_power;
+    }
+    return rc;
+}
+
+static const struct evc_yaml_word ack_words[] = {{"one", EVC_ACK_ONE},
+                                                 {"quorum", EVC_ACK_QUORUM},
+                                                 {"all_but_one", EVC_ACK_ALL_BUT_ONE},
+                                                 {"all", EVC_ACK_ALL},
+                                                 {NULL, 0}};
+
+static const struct evc_yaml_limits partitions_limits = {1, CONFIG_PARTITIONS_MAX};
+static const struct evc_yaml_limits queue_limits = {MIB, 1024 * GIB};
+static const struct evc_yaml_limits journal_limits = {64 * KIB, GIB};
+static const struct evc_yaml_limits workers_limits = {1, EVC_CONFIG_WORKER_MAX};
+static const struct evc_yaml_limits connections_limits = {1, 1000000};
+static const struct evc_yaml_limits timeout_limits = {1, 60 * 1000};
+static const struct evc_yaml_limits value_limits = {KIB, GIB};
+static const struct evc_yaml_limits drift_limits = {100, 24 * 3600 * 1000};
+static const struct evc_yaml_limits tombstone_limits = {60, 30 * 24 * 3600};
+static const struct evc_yaml_limits abandon_limits = {1, 24 * 3600};
+static const struct evc_yaml_limits memory_limits = {MIB, 1024 * GIB};
+
+#define AT(member) offsetof(struct evc_config, member)
+
+static const struct evc_yaml_field queue_fields[] = {
+    {"kind", read_kind, AT(queue.kind), true, NULL},
+    {"path", evc_yaml_read_string, AT(queue.path), true, NULL},
+    {"partitions", evc_yaml_read_number, AT(queue.partitions), false, &partitions_limits},
+    {"size", evc_yaml_read_size, AT(queue.bytes_max), false, &queue_limits},
+    {"durability", read_durability, AT(queue.is_power_durable), false, NULL},
+    {0},
+};
+static const struct evc_yaml_field journal_fields[] = {
+    {"path", evc_yaml_read_string, AT(journal.path), false, NULL},
+    {"size", evc_yaml_read_size, AT(journal.bytes), false, &journal_limits},
+    {0},
+};
+static const struct evc_yaml_field proxy_fields[] = {
+    {"workers", evc_yaml_read_number, AT(workers), false, &workers_limits},
+    {"connections", evc_yaml_read_number, AT(connections_max), false, &connections_limits},
+    {0},
+};
+static const struct evc_yaml_field write_fields[] = {
+    {"acknowledge", evc_yaml_read_word, AT(write_ack), false, ack_words},
+    {0},
+};
+static const struct evc_yaml_field timeout_fields[] = {
+    {"read", evc_yaml_read_ms, AT(read_timeout_ms), false, &timeout_limits},
+    {"write", evc_yaml_read_ms, AT(write_timeout_ms), false, &timeout_limits},
+    {"connect", evc_yaml_read_ms, AT(connect_timeout_ms), false, &timeout_limits},
+    {0},
+};
+static const struct evc_yaml_field value_fields[] = {
+    {"max", evc_yaml_read_size32, AT(value_len_max), false, &value_limits},
+    {0},
+};
+static const struct evc_yaml_field version_fields[] = {
+    {"drift", evc_yaml_read_ms, AT(drift_ms), false, &drift_limits},
+    {0},
+};
+static const struct evc_yaml_field tombstone_fields[] = {
+    {"ttl", evc_yaml_read_seconds, AT(tombstone_ttl_s), false, &tombstone_limits},
+    {0},
+};
+static const struct evc_yaml_field relay_fields[] = {
+    {"abandon_after", evc_yaml_read_seconds, AT(abandon_after_s), false, &abandon_limits},
+    {0},
+};
+static const struct evc_yaml_field node_fields[] = {
+    {"memory", read_memory, AT(node.memory), false, &memory_limits},
+    {"command", evc_yaml_read_string, AT(node.command), false, NULL},
+    {0},
+};
+
+static const struct evc_yaml_field config_fields[] = {
+    {"cache", evc_yaml_read_name, AT(cache), true, NULL},
+    {"queue", evc_yaml_read_group, 0, true, queue_fields},
+    {"journal", evc_yaml_read_group, 0, false, journal_fields},
+    {"proxy", evc_yaml_read_group, 0, false, proxy_fields},
+    {"writes", evc_yaml_read_group, 0, false, write_fields},
+    {"timeouts", evc_yaml_read_group, 0, false, timeout_fields},
+    {"values", evc_yaml_read_group, 0, false, value_fields},
+    {"versions", evc_yaml_read_group, 0, false, version_fields},
+    {"tombstones", evc_yaml_read_group, 0, false, tombstone_fields},
+    {"relay", evc_yaml_read_group, 0, false, relay_fields},
+    {"node", evc_yaml_read_group, 0, false, node_fields},
+    {"regions", read_regions, 0, true, NULL},
+    {"policies", read_policies, 0, false, NULL},
+    {0},
+};
+
+static int
+set_defaults(struct evc_config *config, const char *file)
+{
+    config->file = strdup(file);
+    config->node.memory = strdup("64");
+    config->queue.partitions = 4;
+    config->queue.bytes_max = GIB;
+    config->journal.bytes = 64 * MIB;
+    config->workers = 1;
+    config->write_ack = EVC_ACK_ALL_BUT_ONE;
+    config->read_timeout_ms = 250;
+    config->write_timeout_ms = 500;
+    config->connect_timeout_ms = 1000;
+    config->value_len_max = 1024 * 1024;
+    config->connections_max = 10000;
+    config->tombstone_ttl_s = 3600;
+    config->drift_ms = 60000;
+    config->abandon_after_s = 600;
+    return config->file && config->node.memory ? EVC_OK : EVC_E_NOMEM;
+}
+
+/* --- what no table can say --- */
+
+/** An address and what it is for, to find two uses of one. */
+struct address_use {
+    const struct evc_address *address;
+    char what[2 * EVC_CONFIG_NAME_LEN_MAX + 32];
+};
+
+struct address_uses {
+    struct address_use *uses;
+    unsigned count;
+};
+
+static void
+add_use(struct address_uses *uses, const struct evc_address *address, const char *role,
+        const char *owner)
+{
+    struct address_use *use = &uses->uses[uses->count++];
+
+    use->address = address;
+    snprintf(use->what, sizeof(use->what), "%s of %s", role, owner);
+}
+
+static unsigned
+count_addresses(const struct evc_config *config)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        const struct evc_config_region *region = &config->regions[i];
+
+        count += region->proxies_count + region->receivers_count + region->relays_count + 1;
+        for (unsigned z = 0; z < region->zones_count; z++) {
+            count += region->zones[z].nodes_count;
+        }
+    }
+    return count;
+}
+
+static void
+add_region_uses(struct address_uses *uses, const struct evc_config_region *region)
+{
+    for (unsigned i = 0; i < region->proxies_count; i++) {
+        add_use(uses, &region->proxies[i], "a proxy", region->name);
+        add_use(uses, &region->receivers[i], "a receiver", region->name);
+    }
+    add_use(uses, &region->admin, "the admin address", region->name);
+    for (unsigned i = 0; i < region->relays_count; i++) {
+        add_use(uses, &region->relays[i], "a relay", region->name);
+    }
+    for (unsigned z = 0; z < region->zones_count; z++) {
+        for (unsigned i = 0; i < region->zones[z].nodes_count; i++) {
+            add_use(uses, &region->zones[z].nodes[i], "a node", region->zones[z].name);
+        }
+    }
+}
+
+static int
+compare_uses(const void *a, const void *b)
+{
+    const struct address_use *left = a;
+    const struct address_use *right = b;
+
+    return strcmp(left->address->text, right->address->text);
+}
+
+static int
+check_addresses(const struct evc_config *config, struct evc_error *error)
+{
+    struct address_uses uses = {
+        .uses = calloc(count_addresses(config) + 1U, sizeof(struct address_use))};
+    int rc = EVC_OK;
+
+    if (!uses.uses) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        add_region_uses(&uses, &config->regions[i]);
+    }
+    qsort(uses.uses, uses.count, sizeof(uses.uses[0]), compare_uses);
+    for (unsigned i = 1; i < uses.count && rc == EVC_OK; i++) {
+        if (compare_uses(&uses.uses[i - 1], &uses.uses[i]) == 0) {
+            rc = evc_error_set(
+                error, EVC_E_CONFIG, "%s: address %s is given twice: as %s and as %s", config->file,
+                uses.uses[i].address->text, uses.uses[i - 1].what, uses.uses[i].what);
+        }
+    }
+    free(uses.uses);
+    return rc;
+}
+
+static int
+default_journal_path(struct evc_config *config, struct evc_error *error)
+{
+    if (!config->journal.path &&
+        asprintf(&config->journal.path, "%s/journal", config->queue.path) < 0) {
+        config->journal.path = NULL;
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    return EVC_OK;
+}
+
+int
+evc_config_load(const char *file, struct evc_config **ret, struct evc_error *error)
+{
+    struct evc_config *config = calloc(1, sizeof(*config));
+    struct evc_yaml yaml;
+    int rc;
+
+    if (!config || set_defaults(config, file) != EVC_OK) {
+        evc_config_destroy(config);
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    rc = evc_yaml_load(&yaml, file, error);
+    if (rc == EVC_OK) {
+        yaml_node_t *root = yaml_document_get_root_node(&yaml.document);
+
+        rc = evc_yaml_mapping(&yaml, root, "the configuration", config_fields, config);
+    }
+    evc_yaml_finish(&yaml);
+    rc = rc ? rc : check_addresses(config, error);
+    rc = rc ? rc : default_journal_path(config, error);
+    if (rc != EVC_OK) {
+        evc_config_destroy(config);
+        return rc;
+    }
+    *ret = config;
+    return EVC_OK;
+}
+
+/* --- freeing --- */
+
+static void
+free_addresses(struct evc_address *addresses, unsigned count)
+{
+    for (unsigned i = 0; addresses && i < count; i++) {
+        free(addresses[i].text);
+        free(addresses[i].host);
+    }
+    free(addresses);
+}
+
+static void
+free_region(struct evc_config_region *region)
+{
+    free(region->name);
+    free_addresses(region->proxies, region->proxies_count);
+    free_addresses(region->receivers, region->receivers_count);
+    free_addresses(region->relays, region->relays_count);
+    free(region->admin.text);
+    free(region->admin.host);
+    for (unsigned z = 0; z < region->zones_count; z++) {
+        free(region->zones[z].name);
+        free_addresses(region->zones[z].nodes, region->zones[z].nodes_count);
+    }
+    free(region->zones);
+}
+
+void
+evc_config_destroy(struct evc_config *config)
+{
+    if (!config) {
+        return;
+    }
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        free_region(&config->regions[i]);
+    }
+    for (unsigned i = 0; i < config->policies_count; i++) {
+        free(config->policies[i].prefix);
+    }
+    free(config->regions);
+    free(config->policies);
+    free(config->queue.kind);
+    free(config->queue.path);
+    free(config->journal.path);
+    free(config->node.memory);
+    free(config->node.command);
+    free(config->cache);
+    free(config->file);
+    free(config);
+}
+
+/* --- questions --- */
+
+int
+evc_config_region_find(const struct evc_config *config, const char *name, unsigned *ret_index,
+                       struct evc_error *error)
+{
+    char names[EVC_ERROR_TEXT_BYTES / 2] = "";
+    size_t len = 0;
+
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        if (strcmp(config->regions[i].name, name) == 0) {
+            *ret_index = i;
+            return EVC_OK;
+        }
+        if (len < sizeof(names)) {
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
+                                    config->regions[i].name);
+        }
+    }
+    return evc_error_set(error, EVC_E_NOT_FOUND, "no region %s in %s; it has %s", name,
+                         config->file, names);
+}
+
+enum evc_policy
+evc_config_policy_of(const struct evc_config *config, const char *key, size_t key_len)
+{
+    for (unsigned i = 0; i < config->policies_count; i++) {
+        size_t len = strlen(config->policies[i].prefix);
+
+        if (len <= key_len && memcmp(key, config->policies[i].prefix, len) == 0) {
+            return config->policies[i].replicate;
+        }
+    }
+    return EVC_POLICY_COPY;
+}
+
+unsigned
+evc_ack_zones(enum evc_ack ack, unsigned zone_count)
+{
+    switch (ack) {
+    case EVC_ACK_QUORUM:
+        return zone_count / 2 + 1;
+    case EVC_ACK_ALL_BUT_ONE:
+        return zone_count > 1 ? zone_count - 1 : 1;
+    case EVC_ACK_ALL:
+        return zone_count;
+    case EVC_ACK_ONE:
+        break;
+    }
+    return 1;
+}

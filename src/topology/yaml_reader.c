@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See yaml_reader.h. */
+#include "topology/yaml_reader.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/decimal.h"
+
+enum {
+    YAML_TEXT_BYTES_MAX = 1024, /* of one scalar */
+    YAML_ALLOWED_BYTES = 300,   /* of a list of what is allowed */
+    YAML_DISTANCE_MAX = 2,      /* edits up to which a name is suggested */
+    YAML_NAME_BYTES = 64,
+};
+
+/* --- the document --- */
+
+int
+evc_yaml_mistake(struct evc_yaml *yaml, const yaml_node_t *where, const char *format, ...)
+{
+    char text[EVC_ERROR_TEXT_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: %s", yaml->file,
+                         where ? where->start_mark.line + 1 : (size_t)1, text);
+}
+
+static int
+parse(struct evc_yaml *yaml, FILE *stream)
+{
+    yaml_parser_t parser;
+    int rc = EVC_OK;
+
+    if (!yaml_parser_initialize(&parser)) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    yaml_parser_set_input_file(&parser, stream);
+    if (!yaml_parser_load(&parser, &yaml->document)) {
+        rc = evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: not YAML: %s", yaml->file,
+                           parser.problem_mark.line + 1,
+                           parser.problem ? parser.problem : "it cannot be read");
+    } else {
+        yaml->has_document = true;
+    }
+    yaml_parser_delete(&parser);
+    return rc;
+}
+
+int
+evc_yaml_load(struct evc_yaml *yaml, const char *file, struct evc_error *error)
+{
+    FILE *stream = fopen(file, "rb");
+    int rc;
+
+    *yaml = (struct evc_yaml){.file = file, .error = error};
+    if (!stream) {
+        return evc_error_sys(error, errno, "%s: cannot be read", file);
+    }
+    rc = parse(yaml, stream);
+    fclose(stream);
+    return rc;
+}
+
+void
+evc_yaml_finish(struct evc_yaml *yaml)
+{
+    if (yaml->has_document) {
+        yaml_document_delete(&yaml->document);
+        yaml->has_document = false;
+    }
+}
+
+yaml_node_t *
+evc_yaml_node(struct evc_yaml *yaml, int index)
+{
+    return yaml_document_get_node(&yaml->document, index);
+}
+
+int
+evc_yaml_text(struct evc_yaml *yaml, const yaml_node_t *node, const char *what, const char **ret)
+{
+    if (!node || node->type != YAML_SCALAR_NODE) {
+        return evc_yaml_mistake(yaml, node, "%s must be a single value", what);
+    }
+    if (node->data.scalar.length == 0) {
+        return evc_yaml_mistake(yaml, node, "%s is empty", what);
+    }
+    if (node->data.scalar.length > YAML_TEXT_BYTES_MAX ||
+        strlen((const char *)node->data.scalar.value) != node->data.scalar.length) {
+        return evc_yaml_mistake(yaml, node, "%s is too long, or not text", what);
+    }
+    *ret = (const char *)node->data.scalar.value;
+    return EVC_OK;
+}
+
+/* --- mappings --- */
+
+static unsigned
+min3(unsigned a, unsigned b, unsigned c)
+{
+    unsigned least = a < b ? a : b;
+
+    return least < c ? least : c;
+}
+
+/** Edits between two short words (Levenshtein). */
+static unsigned
+distance(const char *a, const char *b)
+{
+    unsigned row[YAML_NAME_BYTES + 1];
+    size_t b_len = strlen(b);
+
+    if (strlen(a) > YAML_NAME_BYTES || b_len > YAML_NAME_BYTES) {
+        return YAML_NAME_BYTES;
+    }
+    for (unsigned j = 0; j <= b_len; j++) {
+        row[j] = j;
+    }
+    for (unsigned i = 1; a[i - 1] != '\0'; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (unsigned j = 1; j <= b_len; j++) {
+            unsigned above = row[j];
+
+            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[b_len];
+}
+
+static const struct evc_yaml_field *
+find_field(const struct evc_yaml_field *fields, const char *name)
+{
+    while (fields->name && strcmp(fields->name, name) != 0) {
+        fields++;
+    }
+    return fields->name ? fields : NULL;
+}
+
+static int
+unknown_key(struct evc_yaml *yaml, const yaml_node_t *key, const char *name, const char *what,
+            const struct evc_yaml_field *fields)
+{
+    char allowed[YAML_ALLOWED_BYTES] = "";
+    size_t len = 0;
+
+    for (const struct evc_yaml_field *field = fields; field->name; field++) {
+        if (distance(name, field->name) <= YAML_DISTANCE_MAX) {
+            return evc_yaml_mistake(yaml, key, "%s has no setting \"%s\"; did you mean \"%s\"?",
+                                    what, name, field->name);
+        }
+        if (len < sizeof(allowed)) {
+            len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
+                                    field->name);
+        }
+    }
+    return evc_yaml_mistake(yaml, key, "%s has no setting \"%s\"; allowed are %s", what, name,
+                            allowed);
+}
+
+/** Whether an earlier pair of the mapping has the same key: YAML forbids it, libyaml does not look.
+ */
+static bool
+is_repeated(struct evc_yaml *yaml, const yaml_node_t *node, const yaml_node_pair_t *pair,
+            const char *name)
+{
+    for (yaml_node_pair_t *other = node->data.mapping.pairs.start; other < pair; other++) {
+        const yaml_node_t *key = evc_yaml_node(yaml, other->key);
+
+        if (key->type == YAML_SCALAR_NODE && strcmp((char *)key->data.scalar.value, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+read_pair(struct evc_yaml *yaml, yaml_node_t *node, const yaml_node_pair_t *pair, const char *what,
+          const struct evc_yaml_field *fields, void *base)
+{
+    yaml_node_t *key = evc_yaml_node(yaml, pair->key);
+    const struct evc_yaml_field *field;
+    const char *name;
+    int rc = evc_yaml_text(yaml, key, "a setting's name", &name);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    field = find_field(fields, name);
+    if (!field) {
+        return unknown_key(yaml, key, name, what, fields);
+    }
+    if (is_repeated(yaml, node, pair, name)) {
+        return evc_yaml_mistake(yaml, key, "%s has \"%s\" twice", what, name);
+    }
+    return field->read(yaml, evc_yaml_node(yaml, pair->value), field, (char *)base + field->offset);
+}
+
+static bool
+has_key(struct evc_yaml *yaml, const yaml_node_t *node, const char *name)
+{
+    return is_repeated(yaml, node, node->data.mapping.pairs.top, name);
+}
+
+int
+evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
+                 const struct evc_yaml_field *fields, void *base)
+{
+    if (!node || node->type != YAML_MAPPING_NODE) {
+        return evc_yaml_mistake(yaml, node, "%s must be a mapping (name: value)", what);
+    }
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
+        int rc = read_pair(yaml, node, pair, what, fields, base);
+
+        if (rc != EVC_OK) {
+            return rc;
+        }
+    }
+    for (; fields->name; fields++) {
+        if (fields->is_required && !has_key(yaml, node, fields->name)) {
+            return evc_yaml_mistake(yaml, node, "%s lacks \"%s\"", what, fields->name);
+        }
+    }
+    return EVC_OK;
+}
+
+int
+evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, const char *what, unsigned max,
+                  yaml_node_item_t **ret_items, unsigned *ret_count)
+{
+    size_t count;
+
+    if (!node || node->type != YAML_SEQUENCE_NODE) {
+        return evc_yaml_mistake(yaml, node, "%s must be a list ([…] or lines with -)", what);
+    }
+    count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if (count == 0) {
+        return evc_yaml_mistake(yaml, node, "%s is an empty list; give at least one", what);
+    }
+    if (count > max) {
+        return evc_yaml_mistake(yaml, node, "%s has %zu entries; at most %u are allowed", what,
+                                count, max);
+    }
+    *ret_items = node->data.sequence.items.start;
+    *ret_count = (unsigned)count;
+    return EVC_OK;
+}
+
+/* --- values --- */
+
+int
+evc_yaml_read_string(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                     void *target)
+{
+    const char *text;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc == EVC_OK) {
+        *(char **)target = strdup(text);
+        if (!*(char **)target) {
+            return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+        }
+    }
+    return rc;
+}
+
+int
+evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                   void *target)
+{
+    const char *text;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    if (strlen(text) > EVC_CONFIG_NAME_LEN_MAX) {
+        return evc_yaml_mistake(yaml, value, "%s \"%.80s…\" is longer than %d characters",
+                                field->name, text, EVC_CONFIG_NAME_LEN_MAX);
+    }
+    for (const char *at = text; *at != '\0'; at++) {
+        if (!isalnum((unsigned char)*at) && !strchr("_.-", *at)) {
+            return evc_yaml_mistake(yaml, value,
+                                    "%s \"%s\" may have letters, digits, '_', '.' and '-' only",
+                                    field->name, text);
+        }
+    }
+    return evc_yaml_read_string(yaml, value, field, target);
+}
+
+/** A number and, behind it, one of some units; *ret is number times factor. */
+static int
+read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+               const struct evc_yaml_word *units, uint64_t *ret)
+{
+    char allowed[YAML_ALLOWED_BYTES] = "";
+    const char *text;
+    size_t digits, len = 0;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    digits = strspn(text, "0123456789");
+    for (const struct evc_yaml_word *unit = units; unit->word; unit++) {
+        if (strcmp(text + digits, unit->word) == 0 &&
+            evc_decimal_parse_u64((struct evc_slice){.ptr = text, .len = digits}, ret) &&
+            *ret <= UINT64_MAX / (uint64_t)unit->value) {
+            *ret *= (uint64_t)unit->value;
+            return EVC_OK;
+        }
+        if (len < sizeof(allowed)) {
+            len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
+                                    unit->word);
+        }
+    }
+    return evc_yaml_mistake(yaml, value, "%s \"%s\" must be a whole number with a unit (%s)",
+                            field->name, text, allowed);
+}
+
+static int
+check_limits(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+             uint64_t number, const char *unit)
+{
+    const struct evc_yaml_limits *limits = field->detail;
+
+    if (number < limits->min || number > limits->max) {
+        return evc_yaml_mistake(
+            yaml, value, "%s %s is out of range; %" PRIu64 "%s to %" PRIu64 "%s are allowed",
+            field->name, (char *)value->data.scalar.value, limits->min, unit, limits->max, unit);
+    }
+    return EVC_OK;
+}
+
+int
+evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                     void *target)
+{
+    const char *text;
+    uint64_t number;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    if (!evc_decimal_parse_u64(evc_slice_str(text), &number)) {
+        return evc_yaml_mistake(yaml, value, "%s \"%s\" must be a whole number", field->name, text);
+    }
+    rc = check_limits(yaml, value, field, number, "");
+    if (rc == EVC_OK) {
+        *(uint32_t *)target = (uint32_t)number;
+    }
+    return rc;
+}
+
+static const struct evc_yaml_word size_units[] = {
+    {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}, {NULL, 0}};
+
+int
+evc_yaml_read_size(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                   void *target)
+{
+    uint64_t bytes;
+    int rc = read_with_unit(yaml, value, field, size_units, &bytes);
+
+    rc = rc ? rc : check_limits(yaml, value, field, bytes, "B");
+    if (rc == EVC_OK) {
+        *(uint64_t *)target = bytes;
+    }
+    return rc;
+}
+
+int
+evc_yaml_read_size32(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                     void *target)
+{
+    uint64_t bytes;
+    int rc = evc_yaml_read_size(yaml, value, field, &bytes);
+
+    if (rc == EVC_OK) {
+        *(uint32_t *)target = (uint32_t)bytes;
+    }
+    return rc;
+}
+
+int
+evc_yaml_read_ms(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                 void *target)
+{
+    static const struct evc_yaml_word units[] = {
+        {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {NULL, 0}};
+    uint64_t ms;
+    int rc = read_with_unit(yaml, value, field, units, &ms);
+
+    rc = rc ? rc : check_limits(yaml, value, field, ms, "ms");
+    if (rc == EVC_OK) {
+        *(uint32_t *)target = (uint32_t)ms;
+    }
+    return rc;
+}
+
+int
+evc_yaml_read_seconds(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                      void *target)
+{
+    static const struct evc_yaml_word units[] = {
+        {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24 * 3600}, {NULL, 0}};
+    uint64_t seconds;
+    int rc = read_with_unit(yaml, value, field, units, &seconds);
+
+    rc = rc ? rc : check_limits(yaml, value, field, seconds, "s");
+    if (rc == EVC_OK) {
+        *(uint32_t *)target = (uint32_t)seconds;
+    }
+    return rc;
+}
+
+int
+evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                   void *target)
+{
+    char allowed[YAML_ALLOWED_BYTES] = "";
+    const char *text;
+    size_t len = 0;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    for (const struct evc_yaml_word *word = field->detail; word->word; word++) {
+        if (strcmp(text, word->word) == 0) {
+            *(int *)target = word->value;
+            return EVC_OK;
+        }
+        if (len < sizeof(allowed)) {
+            len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
+                                    word->word);
+        }
+    }
+    return evc_yaml_mistake(yaml, value, "%s \"%s\" is not known; allowed are %s", field->name,
+                            text, allowed);
+}
+
+int
+evc_yaml_read_group(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                    void *target)
+{
+    assert(field->offset == 0);
+    return evc_yaml_mapping(yaml, value, field->name, field->detail, target);
+}

@@ -138,7 +138,7 @@ def test_up__memcached_too_old__refused_by_version(config, tmp_path):
 @pytest.mark.parametrize("how", ["option", "environment", "configuration"])
 def test_up__memcached_named_but_missing__refused(config, tmp_path, how):
     missing = tmp_path / "no-such"
-    path, _ = config(node=f"command: {missing}" if how == "configuration" else "memory: 16")
+    path, _ = config(node=f"command: {missing}" if how == "configuration" else "memory: 16MiB")
     environment = dict(os.environ)
     if how == "environment":
         environment["EVCACHE_MEMCACHED"] = str(missing)

@@ -19,7 +19,7 @@ class Shape:
     relays: int = 1
     partitions: int = 4
     queue: str = ""         # further settings inside queue: {...}, such as "size: 1MiB"
-    node: str = "memory: 16"
+    node: str = "memory: 16MiB"
     extra: str = ""
 
 

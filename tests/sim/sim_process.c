@@ -84,12 +84,12 @@ sim_process_start(struct sim_process *process)
     assert(!process->is_alive);
     process->is_alive = true;
     process->life++;
-    process->feeder = (struct sim_feeder){0};
     sim_port_init(&process->port, process);
     sim_process_enter(process);
     evc_version_clock_init(&process->clock, evc_version_writer_make(process->region, process->slot),
                            EVC_VERSION_DRIFT_MS_DEFAULT);
     open_journal(process);
+    sim_feeder_start(process);
     evc_version_clock_keep(&process->clock, evc_journal_clock_cell(process->journal));
     if (process->kind == SIM_PROXY) {
         sim_proxy_start(process);

@@ -176,8 +176,10 @@ queue_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t
 {
     struct sim_queue *mine = queue_of(queue);
     struct sim_world *world = mine->world;
+    uint64_t event_count = 0;
 
     (void)error;
+    assert(world->feeding);
     if (world->time.now_us < world->plan.faults_until_us &&
         sim_random_chance(&world->random, world->plan.queue_full_chance)) {
         return EVC_E_FULL;
@@ -185,6 +187,7 @@ queue_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t
     for (size_t i = 0; i < count; i++) {
         struct sim_queue_partition *partition = &mine->partitions[items[i].partition];
 
+        event_count += items[i].event_count;
         if (partition->count == partition->capacity) {
             partition->capacity = partition->capacity ? partition->capacity * 2 : 64;
             partition->records = sim_keep_realloc(
@@ -197,6 +200,7 @@ queue_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t
         };
     }
     sim_relay_wake(&world->regions[mine->region].relay);
+    sim_feeder_has_appended(world->feeding, event_count);
     return EVC_OK;
 }
 

@@ -419,7 +419,9 @@ decide_elsewhere(struct evc_write *write)
 static void
 withdraw(struct evc_write *write)
 {
-    evc_journal_cancel(write->writer->journal, write->journal_pos);
+    if (EVC_RULE_IS_ON(write->writer->options, EVC_RULE_RELEASE)) {
+        evc_journal_cancel(write->writer->journal, write->journal_pos);
+    }
     evc_journal_settle(write->writer->journal, write->journal_pos);
     write->journal_pos = EVC_JOURNAL_POS_NONE;
     write->version = 0;

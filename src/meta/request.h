@@ -54,7 +54,7 @@ struct evc_meta_flag {
 
 struct evc_request {
     enum evc_command command;
-    struct evc_slice key;      /* the first key; decoded in place when base64 (flag b) */
+    struct evc_slice key;      /* the first key; decoded when base64 (flag b): then within this struct */
     struct evc_slice keys;     /* get…: from the first key to the end of the line, for evc_request_next_key */
     struct evc_slice value;    /* storage commands: the data block without CRLF */
     uint32_t client_flags;
@@ -71,6 +71,7 @@ struct evc_request {
     char mode;                 /* ms M token's letter, upper case: S A E R P; 'S' unless given */
     struct evc_meta_flag flags[EVC_REQUEST_META_FLAGS_MAX]; /* all, in the order sent */
     uint8_t flag_count;
+    char decoded_key[EVC_KEY_LEN_MAX];
     /* stats, quit…: the rest of the line after the name */
     struct evc_slice rest;
 };
@@ -79,12 +80,11 @@ struct evc_request {
 struct evc_request_parser {
     size_t scanned;       /* bytes of the current line already searched for its end */
     size_t swallow;       /* bytes of a refused data block still to be thrown away */
-    bool swallow_line;    /* throw away up to the next newline */
     uint32_t value_len_max; /* bytes; a longer data block is refused and swallowed */
 };
 
 /**
- * Takes one request from the front of input (mutable: base64 keys are decoded in place).
+ * Takes one request from the front of input (mutable for users that decode in place; not written to here).
  *   0            a request in *ret; views into input, valid until those bytes are consumed
  *   EVC_E_AGAIN  more bytes are needed; *ret_used may still be > 0 (swallowed bytes)
  *   EVC_E_INVALID a bad request: *ret_error is the reply line (with CRLF) memcached gives; the

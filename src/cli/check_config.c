@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `evcache check-config FILE`: reads the configuration as every process would, and says what it means. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/verbs.h"
+#include "topology/config.h"
+
+static const char usage[] =
+    "usage: evcache check-config FILE\n"
+    "\n"
+    "Reads FILE as every process of the cache would. Prints what it describes and exits 0, or\n"
+    "prints the first mistake as FILE:LINE: what is wrong and what is allowed, and exits 1.\n";
+
+static const char *
+plural(unsigned count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
+}
+
+static void
+print_region(const struct evc_config_region *region)
+{
+    printf("  %s: %u %s, %u %s, admin %s\n", region->name, region->proxies_count,
+           plural(region->proxies_count, "proxy", "proxies"), region->relays_count,
+           plural(region->relays_count, "relay", "relays"), region->admin.text);
+    for (unsigned i = 0; i < region->zones_count; i++) {
+        printf("    zone %s: %u %s\n", region->zones[i].name, region->zones[i].nodes_count,
+               plural(region->zones[i].nodes_count, "node", "nodes"));
+    }
+}
+
+static void
+print_map(const struct evc_config *config)
+{
+    unsigned zones = 0, nodes = 0;
+
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        zones += config->regions[i].zones_count;
+        for (unsigned z = 0; z < config->regions[i].zones_count; z++) {
+            nodes += config->regions[i].zones[z].nodes_count;
+        }
+    }
+    printf("%s: cache %s, %u %s, %u %s, %u %s, %u %s\n", config->file, config->cache,
+           config->regions_count, plural(config->regions_count, "region", "regions"), zones,
+           plural(zones, "zone", "zones"), nodes, plural(nodes, "node", "nodes"),
+           config->policies_count, plural(config->policies_count, "policy", "policies"));
+    printf("  queue %s in %s, %u %s\n", config->queue.kind, config->queue.path,
+           config->queue.partitions,
+           plural(config->queue.partitions, "partition", "partitions"));
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        print_region(&config->regions[i]);
+    }
+}
+
+int
+evc_cli_check_config(int argc, char **argv)
+{
+    struct evc_config *config;
+    struct evc_error error;
+
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(usage, stdout);
+        return EVC_EXIT_OK;
+    }
+    if (argc != 2 || argv[1][0] == '-') {
+        fputs(usage, stderr);
+        return EVC_EXIT_USAGE;
+    }
+    if (evc_config_load(argv[1], &config, &error) != EVC_OK) {
+        fprintf(stderr, "%s\n", error.text);
+        return EVC_EXIT_FAILURE;
+    }
+    print_map(config);
+    evc_config_destroy(config);
+    return EVC_EXIT_OK;
+}

@@ -20,6 +20,7 @@
 
 enum {
     EVC_REQUEST_LINE_MAX = 2048,        /* longest line of a command other than get/gets/gat/gats */
+    EVC_REQUEST_KEYS_LINE_MAX = 65536,  /* longest line of those; memcached has no bound here */
     EVC_REQUEST_META_FLAGS_MAX = 24,
     EVC_REQUEST_OPAQUE_MAX = 31,
 };
@@ -60,7 +61,7 @@ struct evc_request {
     uint32_t client_flags;
     int64_t exptime;           /* as sent */
     uint64_t cas;              /* cas <unique>, or ms/md/ma C */
-    uint64_t delta;            /* incr, decr; verbosity level */
+    uint64_t delta;            /* incr, decr, ma; verbosity level */
     bool noreply;
     bool has_cas;
     /* meta only */
@@ -68,28 +69,39 @@ struct evc_request {
     bool is_base64;            /* b: key is the decoded key, raw_key what to echo */
     struct evc_slice raw_key;
     struct evc_slice opaque;   /* O token without the letter */
-    char mode;                 /* ms M token's letter, upper case: S A E R P; 'S' unless given */
+    char mode;                 /* M token: of ms S A E R P, 'S' unless given; of ma I D + - */
     struct evc_meta_flag flags[EVC_REQUEST_META_FLAGS_MAX]; /* all, in the order sent */
     uint8_t flag_count;
     char decoded_key[EVC_KEY_LEN_MAX];
     /* stats, quit…: the rest of the line after the name */
     struct evc_slice rest;
+    /**
+     * With EVC_E_INVALID: the value is over the limit. command, key and mode are filled, because
+     * memcached then drops what the key held (set, and ms in any mode).
+     */
+    bool is_too_large;
 };
 
-/** Parser state of one connection; zero it to start. Owner thread only. */
+/** Parser state of one connection; zero it to start, then set value_len_max. Owner thread only. */
 struct evc_request_parser {
-    size_t scanned;       /* bytes of the current line already searched for its end */
-    size_t swallow;       /* bytes of a refused data block still to be thrown away */
     uint32_t value_len_max; /* bytes; a longer data block is refused and swallowed */
+    size_t scanned;         /* bytes of the current line already searched for its end */
+    size_t needed;          /* bytes the current request takes with its data block, once known */
+    size_t swallow;         /* bytes of a refused data block still to be thrown away */
+    char decoded_key[EVC_KEY_LEN_MAX];
 };
 
 /**
- * Takes one request from the front of input (mutable for users that decode in place; not written to here).
- *   0            a request in *ret; views into input, valid until those bytes are consumed
- *   EVC_E_AGAIN  more bytes are needed; *ret_used may still be > 0 (swallowed bytes)
- *   EVC_E_INVALID a bad request: *ret_error is the reply line (with CRLF) memcached gives; the
- *                connection stays in step
- *   EVC_E_PROTO  *ret_error as above, then the connection must be closed (a line without end)
+ * Takes one request from the front of input, which is not changed. May be called again with the same
+ * bytes when a request could not be handled yet.
+ *   0            a request in *ret; views into input (and the parser, for a base64 key), valid until
+ *                those bytes are consumed or the next call
+ *   EVC_E_AGAIN  with *ret_used 0: more bytes are needed. With *ret_used > 0: bytes of a refused data
+ *                block were thrown away; consume them and call again with what is left, if anything
+ *   EVC_E_INVALID a bad request: *ret_error is the reply line (with CRLF) memcached gives, empty where
+ *                it says nothing (noreply); the connection stays in step
+ *   EVC_E_PROTO  *ret_error as above (may be empty), then the connection must be closed (a line without
+ *                end; HTTP)
  * *ret_used is always the bytes to consume from the front, after the request has been handled.
  * *ret_need, on EVC_E_AGAIN: the bytes the whole request will take, when known, else 0.
  */

@@ -1,51 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One line of a request, cut into words. Private to the request parser: request.c frames lines and data
- * blocks, request_classic.c and request_meta.c know the commands.
+ * A request's line cut into tokens, and what its parsing has found out so far. Between request.c
+ * (classic commands, data blocks) and request_meta.c; not for anybody else.
  */
 #ifndef EVC_META_REQUEST_LINE_H
 #define EVC_META_REQUEST_LINE_H
 
+#include <stdint.h>
+
 #include "meta/request.h"
 
-enum { EVC_REQUEST_WORDS_MAX = 4 + EVC_REQUEST_META_FLAGS_MAX };
+enum {
+    EVC_REQUEST_TOKENS_MAX = 23, /* memcached's tokenizer stops there; the rest are keys */
+};
 
 struct evc_request_line {
-    char *start;               /* of the command's name */
-    char *end;                 /* behind the last byte, CR and LF not counted */
-    struct evc_slice words[EVC_REQUEST_WORDS_MAX];
-    unsigned count;            /* words; of longer lines those that fit */
-    bool is_longer;            /* there were more words */
+    struct evc_slice text; /* without its end */
+    struct evc_slice token[EVC_REQUEST_TOKENS_MAX];
+    unsigned count;
+    uint32_t value_len_max;
+    char *decoded_key;      /* room for EVC_KEY_LEN_MAX bytes */
+    /* found */
+    size_t block_len;       /* the data block behind the line with its CRLF; 0: none */
+    struct evc_slice error; /* when EVC_E_INVALID was returned; empty: memcached says nothing */
 };
 
-/** What reading a line came to. */
-struct evc_request_verdict {
-    struct evc_slice error;    /* the reply; ptr NULL: none */
-    bool has_length;           /* a data block of `length` bytes follows, also behind an error */
-    uint64_t length;
-};
+/** The rest of the line from token index on; empty at the end. */
+struct evc_slice evc_request_line_rest(const struct evc_request_line *line, unsigned index);
 
-/** A verdict with an error and no data block. */
-static inline struct evc_request_verdict
-evc_request_error(struct evc_slice error)
-{
-    return (struct evc_request_verdict){.error = error};
-}
+/** Sets the error and returns EVC_E_INVALID. */
+int evc_request_line_fail(struct evc_request_line *line, struct evc_slice error);
 
-#define EVC_LINE_ERROR EVC_SLICE("ERROR\r\n")
-#define EVC_LINE_BAD_FORMAT EVC_SLICE("CLIENT_ERROR bad command line format\r\n")
-#define EVC_LINE_BAD_CHUNK EVC_SLICE("CLIENT_ERROR bad data chunk\r\n")
-#define EVC_LINE_BAD_EXPTIME EVC_SLICE("CLIENT_ERROR invalid exptime argument\r\n")
-#define EVC_LINE_TOO_LONG EVC_SLICE("CLIENT_ERROR line too long\r\n")
-#define EVC_LINE_TOO_LARGE EVC_SLICE("SERVER_ERROR object too large for cache\r\n")
+/**
+ * Numbers as memcached reads them in requests, with strtol's leniency and its own truncation to 32
+ * bits: a sign, blanks other than ' ', and text after a blank are allowed.
+ */
+bool evc_request_number_i32(struct evc_slice token, int64_t *ret_value);
+bool evc_request_number_u32(struct evc_slice token, uint32_t *ret_value);
+bool evc_request_number_u64(struct evc_slice token, uint64_t *ret_value);
 
-/** memcached's numbers: 32-bit exptimes, lengths that leave room for CRLF in 31 bits. */
-bool evc_request_exptime(struct evc_slice word, int64_t *ret);
-bool evc_request_length(struct evc_slice word, uint64_t *ret);
+/** Reads the length of a data block: sets line->block_len. False when it is none. */
+bool evc_request_line_block(struct evc_request_line *line, struct evc_slice token);
 
-struct evc_request_verdict evc_request_read_classic(const struct evc_request_line *line,
-                                                    struct evc_request *ret);
-struct evc_request_verdict evc_request_read_meta(const struct evc_request_line *line,
-                                                 struct evc_request *ret);
+/** Whether the data block, of a line that is right otherwise, exceeds the limit; sets the error. */
+bool evc_request_line_too_large(struct evc_request_line *line, struct evc_request *ret);
+
+/** The meta commands, one function per row of the command table. 0 or EVC_E_INVALID. */
+int evc_request_parse_mg(struct evc_request_line *line, struct evc_request *ret);
+int evc_request_parse_ms(struct evc_request_line *line, struct evc_request *ret);
+int evc_request_parse_md(struct evc_request_line *line, struct evc_request *ret);
+int evc_request_parse_ma(struct evc_request_line *line, struct evc_request *ret);
+int evc_request_parse_me(struct evc_request_line *line, struct evc_request *ret);
 
 #endif

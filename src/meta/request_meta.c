@@ -1,145 +1,249 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The meta commands of a line; see request_line.h. Texts and order of checks are memcached's. */
-#include <ctype.h>
-#include <string.h>
+/*
+ * Meta requests: flags, and the errors memcached 1.6.38 gives for bad ones, in the order in which
+ * it notices them (proto_text.c there, _meta_flag_preparse and process_m*_command). The order
+ * matters: it decides which text a line with two mistakes is answered with.
+ */
+#include <assert.h>
 
-#include "base/decimal.h"
 #include "meta/base64.h"
 #include "meta/request_line.h"
 
-#define LINE_INVALID_FLAG EVC_SLICE("CLIENT_ERROR invalid flag\r\n")
-#define LINE_DUPLICATE_FLAG EVC_SLICE("CLIENT_ERROR duplicate flag\r\n")
-#define LINE_INVALID_OR_DUPLICATE EVC_SLICE("CLIENT_ERROR invalid or duplicate flag\r\n")
-#define LINE_FLAGS_TOO_LONG EVC_SLICE("CLIENT_ERROR options flags are too long\r\n")
-#define LINE_BAD_TOKEN EVC_SLICE("CLIENT_ERROR bad token in command line format\r\n")
-#define LINE_OPAQUE_TOO_LONG EVC_SLICE("CLIENT_ERROR opaque token too long\r\n")
-#define LINE_INVALID_MODE EVC_SLICE("CLIENT_ERROR invalid mode for ms M token\r\n")
-#define LINE_KEY_DECODING EVC_SLICE("CLIENT_ERROR error decoding key\r\n")
+enum {
+    META_TOKENS_MAX = 19, /* of a line, its name and key included */
+};
 
-/** Flags memcached knows in any command; a part that does not serve one says so itself. */
-static const char known_flags[] = "bcfhklOqstuvxCDEFIJLMNPRT";
+#define BAD_FORMAT EVC_SLICE("CLIENT_ERROR bad command line format\r\n")
+#define BAD_TOKEN EVC_SLICE("CLIENT_ERROR bad token in command line format\r\n")
+#define BAD_FLAG EVC_SLICE("CLIENT_ERROR invalid or duplicate flag\r\n")
+#define OPAQUE_TOO_LONG EVC_SLICE("CLIENT_ERROR opaque token too long\r\n")
 
-static const struct evc_slice no_error = {NULL, 0};
-
-/** A flag that means something to the parser. The error, or none. */
-static struct evc_slice
-read_flag(struct evc_request *ret, const struct evc_meta_flag *flag)
+static bool
+decode_key(struct evc_request_line *line, struct evc_request *ret)
 {
-    uint64_t number;
+    size_t len = evc_base64_decode(ret->raw_key, line->decoded_key);
 
-    switch (flag->letter) {
-    case 'q':
-        ret->quiet = true;
-        break;
+    assert(len <= EVC_KEY_LEN_MAX);
+    if (len == 0) {
+        return false;
+    }
+    ret->key = (struct evc_slice){.ptr = line->decoded_key, .len = len};
+    ret->is_base64 = true;
+    return true;
+}
+
+/* Reads one flag into *ret. False with the error set for a bad token; the line is read on, because
+ * memcached answers with the last mistake it sees. */
+static bool
+take_flag(struct evc_request_line *line, struct evc_request *ret, char letter,
+          struct evc_slice token)
+{
+    int64_t ignored;
+    uint64_t ignored_u64;
+    bool is_good = true;
+    struct evc_slice error = BAD_TOKEN;
+
+    switch (letter) {
     case 'b':
-        ret->is_base64 = true;
+        is_good = decode_key(line, ret);
+        error = EVC_SLICE("CLIENT_ERROR error decoding key\r\n");
         break;
-    case 'O':
-        if (flag->token.len > EVC_REQUEST_OPAQUE_MAX) {
-            return LINE_OPAQUE_TOO_LONG;
-        }
-        ret->opaque = flag->token;
+    case 'N':
+    case 'R':
+        is_good = evc_request_number_i32(token, &ignored);
         break;
     case 'T':
-        return evc_request_exptime(flag->token, &ret->exptime) ? no_error : LINE_BAD_TOKEN;
-    case 'F':
-        if (!evc_decimal_parse_u64(flag->token, &number)) {
-            return LINE_BAD_TOKEN;
-        }
-        ret->client_flags = (uint32_t)number;
+        is_good = evc_request_number_i32(token, &ret->exptime);
         break;
     case 'C':
-        ret->has_cas = true;
-        return evc_decimal_parse_u64(flag->token, &ret->cas) ? no_error : LINE_BAD_TOKEN;
+        is_good = evc_request_number_u64(token, &ret->cas);
+        ret->has_cas = is_good;
+        break;
     case 'E':
-        return evc_decimal_parse_u64(flag->token, &number) ? no_error : LINE_BAD_TOKEN;
+        is_good = evc_request_number_u64(token, &ignored_u64);
+        break;
+    case 'F':
+        is_good = evc_request_number_u32(token, &ret->client_flags);
+        error = line->error; /* memcached forgets to say anything new here */
+        break;
     case 'M':
-        if (ret->command == EVC_CMD_MS) {
-            ret->mode =
-                flag->token.len > 0 ? (char)toupper((unsigned char)flag->token.ptr[0]) : '?';
-            return memchr("EAPRS", ret->mode, 5) ? no_error : LINE_INVALID_MODE;
-        }
+        is_good = token.len == 1;
+        ret->mode = is_good ? token.ptr[0] : ret->mode;
+        error = EVC_SLICE("CLIENT_ERROR incorrect length for M token\r\n");
+        break;
+    case 'J':
+        is_good = evc_request_number_u64(token, &ignored_u64);
+        error = EVC_SLICE("CLIENT_ERROR invalid numeric initial value\r\n");
+        break;
+    case 'D':
+        is_good = evc_request_number_u64(token, &ret->delta);
+        error = EVC_SLICE("CLIENT_ERROR invalid numeric delta value\r\n");
+        break;
+    case 'O':
+        ret->opaque = token;
+        break;
+    case 'q':
+        ret->quiet = true;
         break;
     default:
         break;
     }
-    return no_error;
+    if (!is_good) {
+        line->error = error;
+    }
+    return is_good;
 }
 
-static struct evc_slice
-read_flags(const struct evc_request_line *line, unsigned first, struct evc_request *ret)
+static bool
+is_known_flag(char letter)
 {
-    if (line->is_longer || line->count > first + EVC_REQUEST_META_FLAGS_MAX) {
-        return LINE_FLAGS_TOO_LONG;
-    }
+    return letter != '\0' && strchr("bNTRlOPLkstcfvhuqxFCEMJDI", letter) != NULL;
+}
+
+/* All flags from token index `first` on. */
+static int
+take_flags(struct evc_request_line *line, struct evc_request *ret, unsigned first)
+{
+    uint64_t seen[2] = {0, 0};
+    bool is_good = true;
+
+    line->error = BAD_FORMAT;
     for (unsigned i = first; i < line->count; i++) {
-        struct evc_meta_flag flag = {
-            .letter = line->words[i].ptr[0],
-            .token = {.ptr = line->words[i].ptr + 1, .len = line->words[i].len - 1},
-        };
-        struct evc_slice error;
+        struct evc_slice token = {.ptr = line->token[i].ptr + 1, .len = line->token[i].len - 1};
+        char letter = line->token[i].ptr[0];
+        unsigned byte = (unsigned char)letter;
 
-        if (!memchr(known_flags, flag.letter, sizeof(known_flags) - 1)) {
-            return LINE_INVALID_FLAG;
+        if (byte >= 127 || (seen[byte / 64] >> byte % 64 & 1) != 0) {
+            return evc_request_line_fail(line, EVC_SLICE("CLIENT_ERROR duplicate flag\r\n"));
         }
-        if (evc_request_flag(ret, flag.letter)) {
-            return LINE_DUPLICATE_FLAG;
+        if (!is_known_flag(letter)) {
+            return evc_request_line_fail(line, EVC_SLICE("CLIENT_ERROR invalid flag\r\n"));
         }
-        ret->flags[ret->flag_count++] = flag;
-        error = read_flag(ret, &flag);
-        if (error.ptr) {
-            return error;
-        }
+        seen[byte / 64] |= UINT64_C(1) << byte % 64;
+        is_good &= take_flag(line, ret, letter, token);
+        assert(ret->flag_count < EVC_REQUEST_META_FLAGS_MAX);
+        ret->flags[ret->flag_count++] = (struct evc_meta_flag){.letter = letter, .token = token};
     }
-    return no_error;
+    return is_good ? EVC_OK : EVC_E_INVALID;
 }
 
-/** The key as the nodes know it. Evcache sends keys as text, so a decoded one must be text, too. */
-static struct evc_slice
-read_key(struct evc_slice word, struct evc_request *ret)
+/* What all but me begin with: a key that is not too long, not too many flags. */
+static int
+take_head(struct evc_request_line *line, struct evc_request *ret, unsigned tokens_min,
+          struct evc_slice too_many)
 {
-    size_t len;
-
-    ret->raw_key = word;
-    ret->key = word;
-    if (!ret->is_base64) {
-        return no_error;
+    if (line->count < 2) {
+        return evc_request_line_fail(line, EVC_SLICE("ERROR\r\n"));
     }
-    len = evc_base64_decode(word, ret->decoded_key);
-    if (len == 0) {
-        return LINE_KEY_DECODING;
+    if (line->token[1].len > EVC_KEY_LEN_MAX || line->count < tokens_min) {
+        return evc_request_line_fail(line, BAD_FORMAT);
     }
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)ret->decoded_key[i] <= ' ' || ret->decoded_key[i] == 0x7F) {
-            return EVC_SLICE(
-                "CLIENT_ERROR keys with blanks or control characters are not served\r\n");
-        }
+    if (line->count > META_TOKENS_MAX) {
+        return evc_request_line_fail(line, too_many);
     }
-    ret->key = (struct evc_slice){.ptr = ret->decoded_key, .len = len};
-    return no_error;
+    ret->key = line->token[1];
+    ret->raw_key = line->token[1];
+    return EVC_OK;
 }
 
-struct evc_request_verdict
-evc_request_read_meta(const struct evc_request_line *line, struct evc_request *ret)
+int
+evc_request_parse_mg(struct evc_request_line *line, struct evc_request *ret)
 {
-    bool is_set = ret->command == EVC_CMD_MS;
-    struct evc_request_verdict verdict = {0};
+    int status = take_head(line, ret, 2, EVC_SLICE("CLIENT_ERROR options flags are too long\r\n"));
 
-    ret->rest = (struct evc_slice){.ptr = line->end, .len = 0};
-    if (ret->command == EVC_CMD_MN) {
-        return verdict;
+    if (status == EVC_OK) {
+        status = take_flags(line, ret, 2);
     }
-    if (line->words[1].len > EVC_KEY_LEN_MAX || (is_set && line->count < 3) ||
-        (is_set && !evc_request_length(line->words[2], &verdict.length))) {
-        return evc_request_error(EVC_LINE_BAD_FORMAT);
+    if (status == EVC_OK && ret->opaque.len > EVC_REQUEST_OPAQUE_MAX) {
+        return evc_request_line_fail(line, OPAQUE_TOO_LONG);
     }
-    verdict.has_length = is_set;
-    verdict.error = read_flags(line, is_set ? 3 : 2, ret);
-    if (verdict.error.ptr && (ret->command == EVC_CMD_MD || ret->command == EVC_CMD_MA)) {
-        verdict.error = LINE_INVALID_OR_DUPLICATE;
+    return status;
+}
+
+/* md and ma: whatever is wrong with a flag is one and the same error. */
+static int
+parse_without_block(struct evc_request_line *line, struct evc_request *ret)
+{
+    int status = take_head(line, ret, 2, EVC_SLICE("CLIENT_ERROR options flags too long\r\n"));
+
+    if (status < 0) {
+        return status;
     }
-    if (!verdict.error.ptr) {
-        verdict.error = read_key(line->words[1], ret);
+    if (take_flags(line, ret, 2) < 0) {
+        return evc_request_line_fail(line, BAD_FLAG);
     }
-    return verdict;
+    return EVC_OK;
+}
+
+int
+evc_request_parse_md(struct evc_request_line *line, struct evc_request *ret)
+{
+    int status = parse_without_block(line, ret);
+
+    if (status == EVC_OK && ret->opaque.len > EVC_REQUEST_OPAQUE_MAX) {
+        return evc_request_line_fail(line, OPAQUE_TOO_LONG);
+    }
+    return status;
+}
+
+int
+evc_request_parse_ma(struct evc_request_line *line, struct evc_request *ret)
+{
+    int status;
+
+    ret->mode = 'I';
+    ret->delta = 1;
+    status = parse_without_block(line, ret);
+    if (status < 0) {
+        return status;
+    }
+    if (ret->mode == '\0' || strchr("ID+-", ret->mode) == NULL) {
+        return evc_request_line_fail(line,
+                                     EVC_SLICE("CLIENT_ERROR invalid mode for ma M token\r\n"));
+    }
+    if (ret->opaque.len > EVC_REQUEST_OPAQUE_MAX) {
+        return evc_request_line_fail(line, OPAQUE_TOO_LONG);
+    }
+    return EVC_OK;
+}
+
+int
+evc_request_parse_ms(struct evc_request_line *line, struct evc_request *ret)
+{
+    int status = take_head(line, ret, 3, EVC_SLICE("CLIENT_ERROR options flags too long\r\n"));
+
+    if (status < 0) {
+        return status;
+    }
+    if (!evc_request_line_block(line, line->token[2])) {
+        return evc_request_line_fail(line, BAD_FORMAT);
+    }
+    /* From here on the data block is swallowed with any error. */
+    status = take_flags(line, ret, 3);
+    if (status < 0) {
+        return status;
+    }
+    if (ret->mode == '\0' || strchr("EAPRS", ret->mode) == NULL) {
+        return evc_request_line_fail(line,
+                                     EVC_SLICE("CLIENT_ERROR invalid mode for ms M token\r\n"));
+    }
+    if (ret->opaque.len > EVC_REQUEST_OPAQUE_MAX) {
+        return evc_request_line_fail(line, OPAQUE_TOO_LONG);
+    }
+    return evc_request_line_too_large(line, ret) ? EVC_E_INVALID : EVC_OK;
+}
+
+int
+evc_request_parse_me(struct evc_request_line *line, struct evc_request *ret)
+{
+    if (line->count < 2 || line->token[1].len > EVC_KEY_LEN_MAX) {
+        return evc_request_line_fail(line, BAD_FORMAT);
+    }
+    ret->key = line->token[1];
+    ret->raw_key = line->token[1];
+    if (line->count >= 3 && evc_slice_equal(line->token[2], EVC_SLICE("b")) &&
+        !decode_key(line, ret)) {
+        return evc_request_line_fail(line, BAD_FORMAT);
+    }
+    return EVC_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "base/decimal.h"
 #include "meta/meta_line.h"
+#include "meta/wire.h"
 
 enum {
     /* "ms " + " " + length + " T" + ttl + " F" + flags + " E" + version + " C" + seen + CRLFs */
@@ -45,7 +46,7 @@ put_number(char *at, const char *prefix, uint64_t number)
 }
 
 static char *
-compose_get(const struct evc_node_op *op, char *at)
+compose_get(const struct evc_node_op *op, const struct evc_wire_key *key, char *at)
 {
     static const struct {
         uint16_t want;
@@ -56,8 +57,9 @@ compose_get(const struct evc_node_op *op, char *at)
         {EVC_WANT_HIT_BEFORE, " h"}, {EVC_WANT_LAST_ACCESS, " l"},
     };
 
-    at = put(at, EVC_SLICE("mg "));
-    at = put(at, op->key);
+    at = put(at, EVC_SLICE("mg"));
+    at = evc_wire_put_key(at, key);
+    at = evc_wire_put_key_flag(at, key);
     for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         /* The size of a value that is sent anyway is known without asking. */
         bool is_implied = flags[i].want == EVC_WANT_SIZE && (op->want & EVC_WANT_VALUE);
@@ -71,11 +73,12 @@ compose_get(const struct evc_node_op *op, char *at)
 }
 
 static char *
-compose_write(const struct evc_node_op *op, char *at)
+compose_write(const struct evc_node_op *op, const struct evc_wire_key *key, char *at)
 {
-    at = put(at, EVC_SLICE("ms "));
-    at = put(at, op->key);
+    at = put(at, EVC_SLICE("ms"));
+    at = evc_wire_put_key(at, key);
     at = put_number(at, " ", op->value.len);
+    at = evc_wire_put_key_flag(at, key);
     if (op->ttl_s != 0) {
         at = put(at, EVC_SLICE(" T"));
         at += evc_decimal_format_i64(at, op->ttl_s);
@@ -98,14 +101,17 @@ int
 evc_node_op_compose(const struct evc_node_op *op, struct evc_buf *out)
 {
     bool is_get = op->verb == EVC_NODE_GET;
+    size_t value_len = is_get ? 0 : op->value.len;
+    struct evc_wire_key key;
     char *start;
     int rc;
 
     assert(op->key.len >= 1 && op->key.len <= EVC_KEY_LEN_MAX);
-    rc = evc_buf_reserve(out, NODE_OP_FRAME_BYTES_MAX + op->key.len + (is_get ? 0 : op->value.len),
-                         &start);
+    rc = evc_wire_key_init(&key, op->key);
+    rc = rc ? rc
+            : evc_buf_reserve(out, NODE_OP_FRAME_BYTES_MAX + EVC_KEY_LEN_MAX + value_len, &start);
     if (rc == EVC_OK) {
-        char *end = is_get ? compose_get(op, start) : compose_write(op, start);
+        char *end = is_get ? compose_get(op, &key, start) : compose_write(op, &key, start);
 
         evc_buf_commit(out, (size_t)(end - start));
     }

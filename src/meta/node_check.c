@@ -2,16 +2,11 @@
 /* See node_check.h. */
 #include "meta/node_check.h"
 
-#include <stdio.h>
-
 #include "base/decimal.h"
 #include "meta/meta_line.h"
 
 enum {
-    NODE_CHECK_LINE_BYTES_MAX = 8192,
-    NODE_CHECK_MAJOR = 1,
-    NODE_CHECK_MINOR = 6,
-    NODE_CHECK_PATCH = 27, /* as EVC_NODE_VERSION_NEEDED */
+    NODE_CHECK_LINE_BYTES_MAX = 8192
 };
 
 int
@@ -54,7 +49,6 @@ read_version(struct evc_node_check *check, struct evc_slice line)
     }
     line.ptr += prefix.len;
     line.len -= prefix.len;
-    snprintf(check->version, sizeof(check->version), "%.*s", (int)line.len, line.ptr);
     check->has_version = take_number(&line, &check->major) && take_number(&line, &check->minor) &&
                          take_number(&line, &check->patch);
     return check->has_version;
@@ -71,7 +65,7 @@ read_line(struct evc_node_check *check, struct evc_slice line)
         return EVC_OK;
     }
     if (evc_slice_equal(line, EVC_SLICE("STAT cas_enabled yes"))) {
-        check->has_cas = true;
+        check->cas_enabled = true;
     }
     return evc_meta_starts_with(line, EVC_SLICE("STAT ")) ? EVC_E_AGAIN : EVC_E_PROTO;
 }
@@ -96,16 +90,4 @@ evc_node_check_parse(struct evc_node_check *check, struct evc_slice input, size_
         rc = read_line(check, line);
     }
     return rc;
-}
-
-bool
-evc_node_check_is_new_enough(const struct evc_node_check *check)
-{
-    if (check->major != NODE_CHECK_MAJOR) {
-        return check->major > NODE_CHECK_MAJOR;
-    }
-    if (check->minor != NODE_CHECK_MINOR) {
-        return check->minor > NODE_CHECK_MINOR;
-    }
-    return check->patch >= NODE_CHECK_PATCH;
 }

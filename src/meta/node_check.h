@@ -10,16 +10,10 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-/** The oldest memcached that knows flag E. */
-#define EVC_NODE_VERSION_NEEDED "1.6.27"
-
-enum { EVC_NODE_VERSION_TEXT_BYTES = 32 };
-
 struct evc_node_check {
     /* the answer, complete when evc_node_check_parse has returned 0 */
-    char version[EVC_NODE_VERSION_TEXT_BYTES]; /* as the node says it, cut */
     unsigned major, minor, patch;
-    bool has_cas;
+    bool cas_enabled;
     /* internal */
     bool has_version;
     size_t scanned;
@@ -35,8 +29,5 @@ EVC_MUST_USE int evc_node_check_compose(struct evc_buf *out);
  */
 EVC_MUST_USE int evc_node_check_parse(struct evc_node_check *check, struct evc_slice input,
                                       size_t *ret_used);
-
-/** Whether the node's version is EVC_NODE_VERSION_NEEDED or later. */
-bool evc_node_check_is_new_enough(const struct evc_node_check *check);
 
 #endif

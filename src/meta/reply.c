@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/decimal.h"
-#include "meta/base64.h"
 
 enum {
     /* A code and all flags with numbers of 20 digits, besides key, opaque and value. */
@@ -16,18 +15,27 @@ enum {
 static const char code_names[EVC_META_CODE_MAX][3] = {"HD", "NS", "EX", "NF", "EN"};
 
 void
-evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *request)
+evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *request,
+                    char opaque_space[EVC_REQUEST_OPAQUE_MAX],
+                    char key_space[EVC_META_KEY_TEXT_MAX])
 {
+    assert(request->raw_key.len <= EVC_META_KEY_TEXT_MAX);
+    assert(request->opaque.len <= EVC_REQUEST_OPAQUE_MAX);
     *meta = (struct evc_meta_reply){
         .command = request->command,
         .is_quiet = request->quiet,
-        .is_base64 = request->is_base64,
         .flag_count = request->flag_count,
-        .key = request->key,
-        .opaque = request->opaque,
+        .key = {.ptr = key_space, .len = request->raw_key.len},
+        .opaque = {.ptr = opaque_space, .len = request->opaque.len},
     };
     for (unsigned i = 0; i < request->flag_count; i++) {
         meta->flags[i] = request->flags[i].letter;
+    }
+    if (request->raw_key.len > 0) {
+        memcpy(key_space, request->raw_key.ptr, request->raw_key.len);
+    }
+    if (request->opaque.len > 0) {
+        memcpy(opaque_space, request->opaque.ptr, request->opaque.len);
     }
 }
 
@@ -83,7 +91,7 @@ put_echo(char *at, const struct evc_meta_reply *meta, char letter)
         return put(at, meta->opaque);
     case 'k':
         at = put(at, EVC_SLICE(" k"));
-        return meta->is_base64 ? at + evc_base64_encode(meta->key, at) : put(at, meta->key);
+        return put(at, meta->key);
     case 'b':
         return put(at, EVC_SLICE(" b"));
     default:
@@ -116,10 +124,8 @@ put_item_flag(char *at, const struct evc_node_reply *reply, char letter)
 static int
 reserve(struct evc_buf *out, const struct evc_meta_reply *meta, size_t value_len, char **ret)
 {
-    return evc_buf_reserve(out,
-                           REPLY_FRAME_BYTES_MAX + evc_base64_encoded_len(meta->key.len) +
-                               meta->opaque.len + value_len,
-                           ret);
+    return evc_buf_reserve(
+        out, REPLY_FRAME_BYTES_MAX + meta->key.len + meta->opaque.len + value_len, ret);
 }
 
 int

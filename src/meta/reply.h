@@ -21,15 +21,18 @@ enum evc_meta_code {
 struct evc_meta_reply {
     enum evc_command command;
     bool is_quiet;
-    bool is_base64;          /* the key is echoed in base64 */
     uint8_t flag_count;
     char flags[EVC_REQUEST_META_FLAGS_MAX]; /* letters, in the request's order */
-    struct evc_slice key;    /* decoded, to echo */
+    struct evc_slice key;    /* as it was sent, to echo */
     struct evc_slice opaque;
 };
 
-/** Key and opaque are still views of the request: who keeps the reply copies them and points here. */
-void evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *request);
+enum { EVC_META_KEY_TEXT_MAX = EVC_KEY_LEN_MAX /* a key as it is sent, base64 or not */ };
+
+/** Copies what is needed out of a meta request; the spaces outlive the reply. */
+void evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *request,
+                         char opaque_space[EVC_REQUEST_OPAQUE_MAX],
+                         char key_space[EVC_META_KEY_TEXT_MAX]);
 
 /** "VALUE <key> <flags> <bytes>[ <cas>]\r\n<value>\r\n". 0, EVC_E_LIMIT or EVC_E_NOMEM, as all below. */
 EVC_MUST_USE int evc_reply_compose_value(struct evc_buf *out, struct evc_slice key,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal: a writer's own ring of events in a mapped file, before the queue. It is batch buffer,
- * crash protection and spool in one. One file per worker slot (`slot-0007.journal`), one live process
- * per file (flock); the next process that opens the slot replays what the last one left.
+ * The journal: a writer's own ring of events in a mapped file, before the queue. It is batch
+ * buffer, crash protection and spool in one. One file per worker slot (`slot-0007.journal`), one
+ * live process per file (flock); the next process that opens the slot replays what the last one
+ * left.
  *
  *   reserve ─▶ PENDING ─▶ READY (release: the first zone acknowledged) ─▶ FED (in the queue)
  *                    ├──▶ READY as REPAIR|UNKNOWN (no zone acknowledged)
@@ -10,15 +11,21 @@
  *   and, beside that, SETTLED: every zone has spoken, nothing of the write is on its way any more
  *
  * Invariants: an event is in the file before its write leaves for any zone; a PENDING event blocks
- * nobody behind it; the file's tail passes an entry only when it is FED and SETTLED. What a dead process
- * left is replayed: PENDING as REPAIR|UNKNOWN; READY or FED but not SETTLED as REPAIR|RESHIP (a zone may
- * lack it and nobody else would notice); READY and SETTLED as it is. No system call and no lock per
- * event: the owner thread stores, the feeder thread loads, through atomics. An event that finds the ring
- * full is counted in lost_total and in the sequence (see evc_journal_take_lost), never silent.
+ * nobody behind it; the file's tail passes an entry only when it is FED and SETTLED. What a dead
+ * process left is replayed: PENDING as REPAIR|UNKNOWN; READY or FED but not SETTLED as
+ * REPAIR|RESHIP (a zone may lack it and nobody else would notice); READY and SETTLED as it is. No
+ * system call and no lock per event: the owner thread stores, the feeder thread loads, through
+ * atomics. An event that finds the ring full is counted in lost_total and in the sequence (see
+ * evc_journal_take_lost), never silent.
  *
  * Numbers: the file's header holds the producer's identity and, per partition, the last sequence
- * number fed. They are advanced by the feeder after the queue has the batch; a process killed in between
- * feeds the same numbers again, which the destinations count as duplicates.
+ * number fed. They are advanced by the feeder after the queue has the batch; a process killed in
+ * between feeds the same numbers again, which the destinations count as duplicates.
+ *
+ * Durability: nothing in the file is lost by the death of any process, at whatever instruction. The
+ * kernel writes it to the disk when it likes, so a power cut can leave it older or torn. Everything
+ * up to the head is checked at opening; a file that does not hold is refused as damaged and is to
+ * be moved away: its events are then not replicated, values in the nodes are untouched.
  */
 #ifndef EVC_QUEUE_JOURNAL_H
 #define EVC_QUEUE_JOURNAL_H
@@ -44,10 +51,10 @@ typedef uint64_t evc_journal_pos;
 #define EVC_JOURNAL_POS_NONE UINT64_MAX
 
 /**
- * Opens or creates the journal of a slot in directory (created if absent). bytes: size of the ring for
- * a new file. EVC_E_BUSY with the holder's process id when another process has the slot; EVC_E_CORRUPT
- * names the file; EVC_E_SYS when the path cannot be written. What the last process left is ready to be
- * fed when this returns; *ret_replayed says how many events that is.
+ * Opens or creates the journal of a slot in directory (created if absent). bytes: size of the ring
+ * for a new file. EVC_E_BUSY with the holder's process id when another process has the slot;
+ * EVC_E_CORRUPT names the file; EVC_E_SYS when the path cannot be written. What the last process
+ * left is ready to be fed when this returns; *ret_replayed says how many events that is.
  */
 EVC_MUST_USE int evc_journal_open(const char *directory, unsigned slot, uint64_t bytes,
                                   struct evc_journal **ret, uint64_t *ret_replayed,
@@ -56,10 +63,12 @@ EVC_MUST_USE int evc_journal_open(const char *directory, unsigned slot, uint64_t
 /** Unmaps and unlocks. Whatever is not fed stays for the next process. Accepts NULL. */
 void evc_journal_close(struct evc_journal *journal);
 
-/** How many entries have been released since it was opened: whether the feeder's bell needs ringing. */
+/** How many entries have been released since it was opened: whether the feeder's bell needs
+ * ringing. */
 uint64_t evc_journal_released_total(const struct evc_journal *journal);
 
-/** Where the clock of the slot's writer survives a restart (evc_version_clock_keep). Owner thread. */
+/** Where the clock of the slot's writer survives a restart (evc_version_clock_keep). Owner thread.
+ */
 uint64_t *evc_journal_clock_cell(struct evc_journal *journal);
 
 unsigned evc_journal_slot(const struct evc_journal *journal);
@@ -68,8 +77,8 @@ uint64_t evc_journal_producer(const struct evc_journal *journal);
 /* --- owner thread --- */
 
 /**
- * Copies an event in as PENDING, before its write leaves. EVC_JOURNAL_POS_NONE when the ring is full:
- * counted as lost; the write goes on.
+ * Copies an event in as PENDING, before its write leaves. EVC_JOURNAL_POS_NONE when the ring is
+ * full: counted as lost; the write goes on.
  */
 evc_journal_pos evc_journal_reserve(struct evc_journal *journal, const struct evc_event *event);
 
@@ -80,15 +89,16 @@ void evc_journal_release(struct evc_journal *journal, evc_journal_pos pos);
 void evc_journal_release_unknown(struct evc_journal *journal, evc_journal_pos pos);
 
 /**
- * Every zone has acknowledged, failed or been given up, and what that asks for is in the journal. Once
- * per reserved entry, after one of release, release_unknown and cancel.
+ * Every zone has acknowledged, failed or been given up, and what that asks for is in the journal.
+ * Once per reserved entry, after one of release, release_unknown and cancel.
  */
 void evc_journal_settle(struct evc_journal *journal, evc_journal_pos pos);
 
 /** Certainly no zone has it (all refused): nothing is announced. To be settled like the others. */
 void evc_journal_cancel(struct evc_journal *journal, evc_journal_pos pos);
 
-/** reserve + release + settle in one, for events that follow a fact (echo, repair, reship). A sink. */
+/** reserve + release + settle in one, for events that follow a fact (echo, repair, reship). A sink.
+ */
 struct evc_event_sink *evc_journal_sink(struct evc_journal *journal);
 
 /* --- feeder thread --- */
@@ -112,12 +122,13 @@ void evc_journal_fed(struct evc_journal *journal, const evc_journal_pos *pos, si
                      uint32_t partition);
 
 /**
- * How many events of a partition were lost for want of room since the last call. The feeder skips as
- * many numbers, so that every destination sees the gap as lost.
+ * How many events of a partition were lost for want of room since the last call. The feeder skips
+ * as many numbers, so that every destination sees the gap as lost.
  */
 uint64_t evc_journal_take_lost(struct evc_journal *journal, uint32_t partition);
 
-/** Partitions of the queue; lost events are counted per partition. Set once, before the first reserve. */
+/** Partitions of the queue; lost events are counted per partition. Set once, before the first
+ * reserve. */
 void evc_journal_set_partitions(struct evc_journal *journal, unsigned partition_count);
 
 /* --- any thread, for status --- */
@@ -125,10 +136,11 @@ void evc_journal_set_partitions(struct evc_journal *journal, unsigned partition_
 struct evc_journal_stats {
     uint64_t bytes_used;
     uint64_t bytes_max;
-    uint64_t events_waiting;   /* PENDING or READY */
-    uint64_t lost_total;       /* since the file was made */
+    uint64_t events_waiting; /* PENDING or READY */
+    uint64_t lost_total;     /* since the file was made */
     uint64_t replayed_total;
-    uint64_t produced[EVC_PARTITION_MAX]; /* last sequence number given, per partition: fed and lost */
+    uint64_t
+        produced[EVC_PARTITION_MAX]; /* last sequence number given, per partition: fed and lost */
 };
 
 void evc_journal_stats(const struct evc_journal *journal, struct evc_journal_stats *ret);

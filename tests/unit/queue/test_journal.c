@@ -6,11 +6,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -296,54 +298,235 @@ test_journal__clock_cell__survives(void **state)
     assert_int_equal(*evc_journal_clock_cell(journal), 12345);
 }
 
-/* A child that writes, releases and settles at random until it is killed. */
+/* Damage: every byte of a journal with two events, changed one at a time. */
 static void
-scribble(void)
+test_journal__any_byte_changed__is_refused_or_harmless(void **state)
 {
+    static char whole[8192 + 256], copy[sizeof(whole)];
     struct evc_journal_entry entry;
-    evc_version version = 1;
+    struct evc_error error;
+    uint64_t replayed;
+    char file[128];
+    unsigned refused = 0;
+    int fd;
 
-    for (;;) {
-        evc_journal_pos pos = reserve("key", version++);
+    (void)state;
+    reserve("first", 1);
+    reserve("second", 2);
+    evc_journal_close(journal);
+    journal = NULL;
+    snprintf(file, sizeof(file), "%s/slot-0007.journal", path);
+    fd = open(file, O_RDWR);
+    assert_int_equal(pread(fd, whole, sizeof(whole), 0), sizeof(whole));
+    for (size_t i = 0; i < sizeof(whole); i++) {
+        memcpy(copy, whole, sizeof(whole));
+        copy[i] = (char)(copy[i] ^ 0x41);
+        assert_int_equal(pwrite(fd, copy, sizeof(copy), 0), sizeof(copy));
+        if (evc_journal_open(path, 7, EVC_JOURNAL_BYTES_MIN, &journal, &replayed, &error) !=
+            EVC_OK) {
+            assert_int_equal(error.status, EVC_E_CORRUPT);
+            assert_non_null(strstr(error.text, "slot-0007.journal"));
+            refused++;
+            continue;
+        }
+        assert_true(replayed <= 2);
+        while (evc_journal_take(journal, &entry)) {
+            assert_true(evc_slice_equal(entry.event.key, EVC_SLICE("first")) ||
+                        evc_slice_equal(entry.event.key, EVC_SLICE("second")));
+        }
+        evc_journal_close(journal);
+        journal = NULL;
+    }
+    close(fd);
+    assert_true(refused > 2 * 41); /* at the least all that is under an entry's checksum */
+}
 
-        if (version % 3 != 0) {
-            evc_journal_release(journal, pos);
-        } else {
-            evc_journal_cancel(journal, pos);
-        }
-        evc_journal_settle(journal, pos);
-        while (version % 4 == 0 && evc_journal_take(journal, &entry)) {
-            evc_journal_fed(journal, &entry.pos, 1, 0);
-        }
+static void
+test_journal__made_only_in_part__is_made_anew(void **state)
+{
+    char file[128];
+
+    (void)state;
+    snprintf(file, sizeof(file), "%s/slot-0007.journal", path);
+    for (off_t bytes = 0; bytes <= 3 * 4096; bytes += 4096) {
+        evc_journal_close(journal);
+        assert_int_equal(truncate(file, 0), 0);
+        assert_int_equal(truncate(file, bytes), 0);
+        assert_int_equal(open_journal(), 0);
+        assert_true(evc_journal_producer(journal) != 0);
     }
 }
 
 static void
-test_journal__killed_at_any_instant__opens_with_sound_entries(void **state)
+test_journal__path_that_cannot_be_made__is_an_error_with_its_name(void **state)
+{
+    struct evc_journal *other;
+    struct evc_error error;
+    uint64_t replayed;
+
+    (void)state;
+    assert_int_equal(
+        evc_journal_open("/proc/evcache", 7, EVC_JOURNAL_BYTES_MIN, &other, &replayed, &error),
+        EVC_E_SYS);
+    assert_non_null(strstr(error.text, "/proc/evcache"));
+}
+
+/*
+ * Killed at any instant. A child's two threads write and feed; what they do they tell in memory
+ * shared with the test, so that afterwards the file can be held against it.
+ */
+enum {
+    KILL_ROUNDS = 40,
+    KILL_EVENTS_MAX = 1 << 23,
+    KILL_OPEN_MAX = 7, /* writes on their way at once */
+    KILL_BATCH = 5,
+    TOLD_RELEASED = 1,  /* told afterwards, */
+    TOLD_CANCELLED = 2, /* so are these */
+    TOLD_SETTLED = 4,
+    TOLD_FED = 8,
+    TOLD_FEEDING = 16, /* told before */
+};
+
+struct told {
+    _Atomic uint32_t next_version;
+    _Atomic uint8_t of[KILL_EVENTS_MAX];
+};
+
+static struct told *told;
+
+static void
+key_of(evc_version version, char key[48])
+{
+    snprintf(key, 48, "%.*s-%llu", (int)(version % 23), "a-part-of-any-length-xx",
+             (unsigned long long)version);
+}
+
+static void
+end_write(evc_journal_pos pos, evc_version version)
+{
+    if (pos == EVC_JOURNAL_POS_NONE) {
+        return;
+    }
+    if (version % 5 == 0) {
+        evc_journal_cancel(journal, pos);
+        atomic_fetch_or(&told->of[version], TOLD_CANCELLED);
+    } else {
+        evc_journal_release(journal, pos);
+        atomic_fetch_or(&told->of[version], TOLD_RELEASED);
+    }
+    evc_journal_settle(journal, pos);
+    atomic_fetch_or(&told->of[version], TOLD_SETTLED);
+}
+
+/** Writes end out of order, as zones answer. */
+static void *
+scribble(void *arg)
+{
+    evc_journal_pos pos[KILL_OPEN_MAX];
+    evc_version version[KILL_OPEN_MAX] = {0};
+    char key[48];
+
+    (void)arg;
+    for (evc_version v = told->next_version; v < KILL_EVENTS_MAX; v++) {
+        size_t i = (size_t)(v * 2654435761U % KILL_OPEN_MAX);
+
+        if (version[i] != 0) {
+            end_write(pos[i], version[i]);
+        }
+        key_of(v, key);
+        version[i] = v;
+        told->next_version = (uint32_t)v + 1;
+        pos[i] = reserve(key, v);
+    }
+    return NULL;
+}
+
+static void
+scribble_and_feed(void)
+{
+    struct evc_journal_entry entry;
+    pthread_t owner;
+
+    open_journal();
+    if (pthread_create(&owner, NULL, scribble, NULL) != 0) {
+        _exit(1);
+    }
+    for (;;) {
+        evc_version versions[KILL_BATCH];
+        evc_journal_pos pos[KILL_BATCH];
+        size_t count = 0;
+
+        while (count < KILL_BATCH && evc_journal_take(journal, &entry)) {
+            versions[count] = entry.event.version;
+            pos[count++] = entry.pos;
+            atomic_fetch_or(&told->of[entry.event.version], TOLD_FEEDING);
+        }
+        evc_journal_fed(journal, pos, count, 0);
+        for (size_t i = 0; i < count; i++) {
+            atomic_fetch_or(&told->of[versions[i]], TOLD_FED);
+        }
+    }
+}
+
+/** One entry that was left, held against what was told of it. */
+static void
+check_left(const struct evc_journal_entry *entry)
+{
+    evc_version version = entry->event.version;
+    unsigned of;
+    char key[48];
+
+    assert_true(version < KILL_EVENTS_MAX);
+    of = told->of[version];
+    key_of(version, key);
+    assert_true(evc_slice_equal(entry->event.key, evc_slice_str(key)));
+    assert_false(of & TOLD_CANCELLED);
+    assert_false((of & TOLD_SETTLED) && (of & TOLD_FED));
+    if (of & TOLD_RELEASED) {
+        assert_false(entry->event.flags & EVC_EVENT_UNKNOWN);
+    }
+    if (of & TOLD_SETTLED) {
+        assert_int_equal(entry->event.flags, 0);
+    }
+    told->of[version] = TOLD_FEEDING; /* it came back: not missed */
+}
+
+static void
+test_journal__killed_at_any_instant__every_released_event_is_fed_or_left(void **state)
 {
     (void)state;
-    for (unsigned round = 0; round < 40; round++) {
+    told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(told, MAP_FAILED);
+    told->next_version = 1;
+    for (unsigned round = 0; round < KILL_ROUNDS; round++) {
         struct evc_journal_entry entry;
+        uint32_t first = told->next_version;
         uint64_t count = 0, replayed;
         pid_t child;
 
         evc_journal_close(journal);
+        journal = NULL;
         child = fork();
         if (child == 0) {
-            open_journal();
-            scribble();
+            scribble_and_feed();
         }
-        usleep(2000 + round * 300);
+        usleep(3000 + round * 300);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         replayed = open_journal();
         while (evc_journal_take(journal, &entry)) {
-            assert_memory_equal(entry.event.key.ptr, "key", 3);
+            check_left(&entry);
             evc_journal_fed(journal, &entry.pos, 1, 0);
             count++;
         }
         assert_int_equal(count, replayed);
+        assert_int_equal(stats().bytes_used, 0);
+        for (uint32_t v = first; v < told->next_version; v++) {
+            assert_false((told->of[v] & TOLD_RELEASED) && !(told->of[v] & TOLD_FEEDING));
+        }
     }
+    assert_true(told->next_version > KILL_ROUNDS);
+    munmap(told, sizeof(*told));
 }
 
 enum {
@@ -403,7 +586,10 @@ main(void)
         CASE(test_journal__second_process__is_told_who_has_it),
         CASE(test_journal__damaged_file__is_refused_by_name),
         CASE(test_journal__clock_cell__survives),
-        CASE(test_journal__killed_at_any_instant__opens_with_sound_entries),
+        CASE(test_journal__any_byte_changed__is_refused_or_harmless),
+        CASE(test_journal__made_only_in_part__is_made_anew),
+        CASE(test_journal__path_that_cannot_be_made__is_an_error_with_its_name),
+        CASE(test_journal__killed_at_any_instant__every_released_event_is_fed_or_left),
         CASE(test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered),
     };
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal's file and what both its halves share: journal.c (events in and out) and
+ * journal_file.c (opening, and what a dead process left). Private to them; others see journal.h.
+ *
+ * The file: one header, then the ring. A position counts bytes since the file was made; its place
+ * in the ring is position mod ring size. An entry never wraps: what is left at the ring's end is
+ * filled by a pad, or by nothing where not even an entry's head fits.
+ *
+ * An entry is stamped with its own position, stored last, and then the header's head passes it. So
+ * everything between tail and head is whole, or the file is damaged; and whatever lies behind the
+ * newest entry, an older round of the ring or half an entry of a killed process, does not carry the
+ * stamp that recovery looks for.
+ *
+ * Who stores what: the owner the entries, their owner state, head, clock cell and lost_seen; the
+ * feeder the fed marks, tail, numbers and lost_taken.
+ */
+#ifndef EVC_QUEUE_JOURNAL_RING_H
+#define EVC_QUEUE_JOURNAL_RING_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xxhash.h>
+
+#include "queue/journal.h"
+
+enum {
+    JOURNAL_HEADER_BYTES = 8192,
+    JOURNAL_ALIGN = 8,
+    JOURNAL_CACHE_LINE_BYTES = 64,
+};
+
+struct journal_header {
+    char magic[8]; /* stored last */
+    uint32_t format;
+    uint32_t slot;
+    uint64_t producer;
+    uint64_t ring_bytes;
+    int64_t pid; /* of the process that has it */
+    /* owner thread stores */
+    _Alignas(JOURNAL_CACHE_LINE_BYTES) _Atomic uint64_t head;
+    uint64_t clock_cell;
+    /* feeder thread stores */
+    _Alignas(JOURNAL_CACHE_LINE_BYTES) _Atomic uint64_t tail;
+    _Atomic uint64_t replayed_total;
+    _Alignas(JOURNAL_CACHE_LINE_BYTES) _Atomic uint64_t last_seq[EVC_PARTITION_MAX];
+    uint64_t lost_taken[EVC_PARTITION_MAX];
+    /* owner thread stores */
+    _Atomic uint64_t lost_seen[EVC_PARTITION_MAX];
+};
+
+static_assert(sizeof(struct journal_header) <= JOURNAL_HEADER_BYTES, "the header has its room");
+
+enum owner_state {
+    OWNER_PENDING = 0,
+    OWNER_READY = 1,
+    OWNER_UNKNOWN = 2,   /* released as REPAIR | UNKNOWN */
+    OWNER_CANCELLED = 3, /* never to be fed */
+    OWNER_STATE_MASK = 3,
+    OWNER_SETTLED = 4,
+};
+
+struct journal_entry_head {
+    _Atomic uint64_t stamp; /* position + 1 */
+    uint32_t bytes;         /* of the whole entry, a multiple of JOURNAL_ALIGN */
+    uint32_t checksum;      /* see journal_entry_checksum */
+    _Atomic uint8_t owner;  /* enum owner_state */
+    _Atomic uint8_t is_fed;
+    uint8_t flags; /* enum evc_event_flag; recovery may add some */
+    uint8_t op;
+    uint32_t expiry_s;
+    uint64_t version;
+    uint64_t written_us;
+    uint8_t key_len; /* 0: a pad */
+    char key[];
+};
+
+enum {
+    ENTRY_HEAD_BYTES = offsetof(struct journal_entry_head, key),
+    ENTRY_SUMMED_FROM = offsetof(struct journal_entry_head, op),
+    ENTRY_BYTES_MIN = (ENTRY_HEAD_BYTES + 1 + JOURNAL_ALIGN - 1) / JOURNAL_ALIGN * JOURNAL_ALIGN,
+    ENTRY_BYTES_MAX = (ENTRY_HEAD_BYTES + EVC_EVENT_KEY_LEN_MAX + JOURNAL_ALIGN - 1) /
+                      JOURNAL_ALIGN * JOURNAL_ALIGN,
+};
+
+struct evc_journal {
+    /* immutable after open */
+    struct journal_header *header;
+    char *ring;
+    uint64_t ring_bytes;
+    uint64_t producer;
+    size_t mapped_bytes;
+    int fd;
+    unsigned partition_count;
+    uint64_t *ready; /* positions in the order of release: room for all the file can hold */
+    uint64_t ready_mask;
+    struct evc_event_sink sink;
+    /* owner thread stores; the atomic ones are read by others */
+    _Alignas(JOURNAL_CACHE_LINE_BYTES) uint64_t reserve_at;
+    uint64_t
+        tail_seen; /* the feeder's tail when it was last looked at: at or before the real one */
+    _Atomic uint64_t ready_head;
+    _Atomic uint64_t reserved_total, cancelled_total;
+    /* feeder thread stores */
+    _Alignas(JOURNAL_CACHE_LINE_BYTES) uint64_t ready_taken; /* the next to take */
+    uint64_t ready_tail;                                     /* everything before it is fed */
+    _Atomic uint64_t fed_total;
+};
+
+static inline uint64_t
+journal_load(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+static inline uint64_t
+journal_load_acquire(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_acquire);
+}
+
+static inline void
+journal_store_release(_Atomic uint64_t *cell, uint64_t value)
+{
+    atomic_store_explicit(cell, value, memory_order_release);
+}
+
+/** Adds to a cell only one thread stores to. */
+static inline void
+journal_add(_Atomic uint64_t *cell, uint64_t count)
+{
+    atomic_store_explicit(cell, journal_load(cell) + count, memory_order_relaxed);
+}
+
+static inline struct journal_entry_head *
+journal_entry_at(const struct evc_journal *journal, uint64_t pos)
+{
+    return (struct journal_entry_head *)(journal->ring + pos % journal->ring_bytes);
+}
+
+static inline uint64_t
+journal_bytes_to_end(const struct evc_journal *journal, uint64_t pos)
+{
+    return journal->ring_bytes - pos % journal->ring_bytes;
+}
+
+/** Where the entry after the ring's last one starts: not even a pad fits behind it. */
+static inline uint64_t
+journal_skip_end(const struct evc_journal *journal, uint64_t pos)
+{
+    uint64_t left = journal_bytes_to_end(journal, pos);
+
+    return left < ENTRY_BYTES_MIN ? pos + left : pos;
+}
+
+static inline uint32_t
+journal_entry_bytes(size_t key_len)
+{
+    return (uint32_t)((ENTRY_HEAD_BYTES + key_len + JOURNAL_ALIGN - 1) / JOURNAL_ALIGN *
+                      JOURNAL_ALIGN);
+}
+
+/** Over op, expiry, version, time and key, with length and producer as the seed: no key can look
+ * like an entry without knowing the producer. The states change and flags may, so they are left
+ * out. */
+static inline uint32_t
+journal_entry_checksum(const struct evc_journal *journal, const struct journal_entry_head *entry)
+{
+    return (uint32_t)XXH3_64bits_withSeed((const char *)entry + ENTRY_SUMMED_FROM,
+                                          ENTRY_HEAD_BYTES - ENTRY_SUMMED_FROM + entry->key_len,
+                                          journal->producer + entry->bytes);
+}
+
+static inline bool
+journal_entry_is_at(const struct journal_entry_head *entry, uint64_t pos)
+{
+    return journal_load_acquire(&entry->stamp) == pos + 1;
+}
+
+static inline uint8_t
+journal_owner_of(const struct journal_entry_head *entry)
+{
+    return atomic_load_explicit(&entry->owner, memory_order_acquire);
+}
+
+static inline void
+journal_set_owner(struct journal_entry_head *entry, uint8_t state)
+{
+    atomic_store_explicit(&entry->owner, state, memory_order_release);
+}
+
+static inline bool
+journal_is_fed(const struct journal_entry_head *entry)
+{
+    return atomic_load_explicit(&entry->is_fed, memory_order_relaxed) != 0;
+}
+
+static inline void
+journal_set_fed(struct journal_entry_head *entry, bool is_fed)
+{
+    atomic_store_explicit(&entry->is_fed, is_fed, memory_order_relaxed);
+}
+
+/** Hands a position to the feeder. Owner thread. */
+static inline void
+journal_push_ready(struct evc_journal *journal, uint64_t pos)
+{
+    uint64_t at = journal_load(&journal->ready_head);
+
+    journal->ready[at & journal->ready_mask] = pos;
+    journal_store_release(&journal->ready_head, at + 1);
+}
+
+/** Moves the tail over what is fed and settled. Feeder thread. */
+void evc_journal_move_tail(struct evc_journal *journal);
+
+/** What a journal's sink does; see evc_journal_sink. Owner thread. */
+bool evc_journal_sink_append(struct evc_event_sink *sink, const struct evc_event *event);
+
+#endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memcached's exptime and what it means in time: 0 never, up to 30 days relative, larger a Unix time,
- * negative at once. Nodes count in whole seconds of their own clock, so remaining time is what travels
- * between regions, and absolute time is only compared with the clock of whoever computed it.
+ * memcached's exptime and what it means in time: 0 never, up to 30 days relative, larger a Unix
+ * time, negative at once. Nodes count in whole seconds of their own clock, so remaining time is
+ * what travels between regions, and absolute time is only compared with the clock of whoever
+ * computed it.
  */
 #ifndef EVC_META_EXPIRY_H
 #define EVC_META_EXPIRY_H
@@ -12,7 +13,8 @@
 
 #include "meta/node_op.h"
 
-/** Unix seconds when an item with this exptime expires; 0: never. Not for exptimes that are over. */
+/** Unix seconds when an item with this exptime expires; 0: never. Not for exptimes that are over.
+ */
 static inline uint32_t
 evc_expiry_unix_s(int64_t exptime, uint64_t unix_us)
 {
@@ -27,11 +29,11 @@ evc_expiry_unix_s(int64_t exptime, uint64_t unix_us)
 static inline bool
 evc_expiry_is_over(int64_t exptime, uint64_t unix_us)
 {
-    return exptime < 0 ||
-           (exptime > EVC_TTL_DELTA_MAX_S && (uint64_t)exptime <= unix_us / 1000000);
+    return exptime < 0 || (exptime > EVC_TTL_DELTA_MAX_S && (uint64_t)exptime <= unix_us / 1000000);
 }
 
-/** What a node's remaining time (-1: never) is as an exptime for another node; never below 1 second. */
+/** What a node's remaining time (-1: never) is as an exptime for another node; never below 1
+ * second. */
 static inline int64_t
 evc_expiry_from_remaining(int64_t ttl_s)
 {

@@ -1,235 +1,217 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See node_op.h. Composing is one reserve, some copies and one commit; parsing looks at each byte
- * once. */
+/*
+ * Operations and replies of nodes on the wire. Composing reserves once and writes; parsing looks at
+ * every byte of a line once, however it arrives, and at no byte of a value.
+ */
 #include "meta/node_op.h"
 
 #include <assert.h>
-#include <string.h>
 
-#include "base/decimal.h"
-#include "meta/meta_line.h"
 #include "meta/wire.h"
-
-enum {
-    /* "ms " + " " + length + " T" + ttl + " F" + flags + " E" + version + " C" + seen + CRLFs */
-    NODE_OP_FRAME_BYTES_MAX = 160,
-    NODE_REPLY_LINE_BYTES_MAX = 8192,
-};
-
-static const char *const result_names[EVC_NODE_RESULT_MAX] = {
-    [EVC_NODE_HIT] = "hit",         [EVC_NODE_MISS] = "miss",
-    [EVC_NODE_STORED] = "stored",   [EVC_NODE_NOT_STORED] = "not stored",
-    [EVC_NODE_EXISTS] = "exists",   [EVC_NODE_REFUSED] = "refused",
-    [EVC_NODE_UNKNOWN] = "unknown", [EVC_NODE_ERROR] = "error",
-};
 
 const char *
 evc_node_result_str(enum evc_node_result result)
 {
-    return (size_t)result < EVC_NODE_RESULT_MAX ? result_names[result] : "unknown";
-}
+    static const char *const names[EVC_NODE_RESULT_MAX] = {
+        [EVC_NODE_HIT] = "hit",         [EVC_NODE_MISS] = "miss",
+        [EVC_NODE_STORED] = "stored",   [EVC_NODE_NOT_STORED] = "not_stored",
+        [EVC_NODE_EXISTS] = "exists",   [EVC_NODE_REFUSED] = "refused",
+        [EVC_NODE_UNKNOWN] = "unknown", [EVC_NODE_ERROR] = "error",
+    };
 
-/* --- composing --- */
-
-static char *
-put(char *at, struct evc_slice bytes)
-{
-    memcpy(at, bytes.ptr, bytes.len);
-    return at + bytes.len;
-}
-
-static char *
-put_number(char *at, const char *prefix, uint64_t number)
-{
-    at = put(at, evc_slice_str(prefix));
-    return at + evc_decimal_format_u64(at, number);
+    return (unsigned)result < EVC_NODE_RESULT_MAX ? names[result] : "invalid";
 }
 
 static char *
-compose_get(const struct evc_node_op *op, const struct evc_wire_key *key, char *at)
+put_get(char *out, const struct evc_node_op *op, const struct evc_wire_key *key)
 {
     static const struct {
         uint16_t want;
-        char text[3];
+        char letter;
     } flags[] = {
-        {EVC_WANT_VALUE, " v"},      {EVC_WANT_FLAGS, " f"},       {EVC_WANT_CAS, " c"},
-        {EVC_WANT_TTL, " t"},        {EVC_WANT_SIZE, " s"},        {EVC_WANT_NO_BUMP, " u"},
-        {EVC_WANT_HIT_BEFORE, " h"}, {EVC_WANT_LAST_ACCESS, " l"},
+        {EVC_WANT_VALUE, 'v'},   {EVC_WANT_FLAGS, 'f'},       {EVC_WANT_CAS, 'c'},
+        {EVC_WANT_TTL, 't'},     {EVC_WANT_SIZE, 's'},        {EVC_WANT_HIT_BEFORE, 'h'},
+        {EVC_WANT_NO_BUMP, 'u'}, {EVC_WANT_LAST_ACCESS, 'l'},
     };
+    unsigned want = op->want;
 
-    at = put(at, EVC_SLICE("mg"));
-    at = evc_wire_put_key(at, key);
-    at = evc_wire_put_key_flag(at, key);
-    for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        /* The size of a value that is sent anyway is known without asking. */
-        bool is_implied = flags[i].want == EVC_WANT_SIZE && (op->want & EVC_WANT_VALUE);
-
-        if ((op->want & flags[i].want) && !is_implied) {
-            *at++ = flags[i].text[0];
-            *at++ = flags[i].text[1];
+    /* A VA line says the size; without the value a tombstone shows only by flags and size. */
+    if (want & EVC_WANT_VALUE) {
+        want &= ~(unsigned)EVC_WANT_SIZE;
+    } else if (want & EVC_WANT_FLAGS) {
+        want |= EVC_WANT_SIZE;
+    }
+    out = evc_wire_put(out, EVC_SLICE("mg"));
+    out = evc_wire_put_key(out, key);
+    out = evc_wire_put_key_flag(out, key);
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (want & flags[i].want) {
+            *out++ = ' ';
+            *out++ = flags[i].letter;
         }
     }
-    return put(at, EVC_SLICE("\r\n"));
+    return evc_wire_put_crlf(out);
 }
 
 static char *
-compose_write(const struct evc_node_op *op, const struct evc_wire_key *key, char *at)
+put_write(char *out, const struct evc_node_op *op, const struct evc_wire_key *key)
 {
-    at = put(at, EVC_SLICE("ms"));
-    at = evc_wire_put_key(at, key);
-    at = put_number(at, " ", op->value.len);
-    at = evc_wire_put_key_flag(at, key);
-    if (op->ttl_s != 0) {
-        at = put(at, EVC_SLICE(" T"));
-        at += evc_decimal_format_i64(at, op->ttl_s);
+    out = evc_wire_put(out, EVC_SLICE("ms"));
+    out = evc_wire_put_key(out, key);
+    *out++ = ' ';
+    out += evc_decimal_format_u64(out, op->value.len);
+    out = evc_wire_put_key_flag(out, key);
+    out = evc_wire_put_i64(out, 'T', op->ttl_s);
+    out = evc_wire_put_u64(out, 'F', op->client_flags);
+    out = evc_wire_put_u64(out, 'E', op->version);
+    if (op->verb == EVC_NODE_ADD) {
+        out = evc_wire_put(out, EVC_SLICE(" ME"));
+    } else if (op->verb == EVC_NODE_CAS) {
+        out = evc_wire_put_u64(out, 'C', op->seen);
     }
-    if (op->client_flags != 0) {
-        at = put_number(at, " F", op->client_flags);
-    }
-    at = put_number(at, " E", op->version);
-    if (op->verb == EVC_NODE_CAS) {
-        at = put_number(at, " C", op->seen);
-    } else if (op->verb == EVC_NODE_ADD) {
-        at = put(at, EVC_SLICE(" ME"));
-    }
-    at = put(at, EVC_SLICE("\r\n"));
-    at = put(at, op->value);
-    return put(at, EVC_SLICE("\r\n"));
+    out = evc_wire_put_crlf(out);
+    out = evc_wire_put(out, op->value);
+    return evc_wire_put_crlf(out);
 }
 
 int
 evc_node_op_compose(const struct evc_node_op *op, struct evc_buf *out)
 {
-    bool is_get = op->verb == EVC_NODE_GET;
-    size_t value_len = is_get ? 0 : op->value.len;
     struct evc_wire_key key;
-    char *start;
-    int rc;
+    size_t value_len = op->verb == EVC_NODE_GET ? 0 : op->value.len;
+    char *tail;
+    char *end;
+    int status;
 
-    assert(op->key.len >= 1 && op->key.len <= EVC_KEY_LEN_MAX);
-    rc = evc_wire_key_init(&key, op->key);
-    rc = rc ? rc
-            : evc_buf_reserve(out, NODE_OP_FRAME_BYTES_MAX + EVC_KEY_LEN_MAX + value_len, &start);
-    if (rc == EVC_OK) {
-        char *end = is_get ? compose_get(op, &key, start) : compose_write(op, &key, start);
-
-        evc_buf_commit(out, (size_t)(end - start));
+    assert(op->verb < EVC_NODE_VERB_MAX);
+    assert(value_len <= EVC_VALUE_LEN_MAX);
+    status = evc_wire_key_init(&key, op->key);
+    if (status < 0) {
+        return status;
     }
-    return rc;
+    status = evc_buf_reserve(out, EVC_WIRE_LINE_BYTES + value_len, &tail);
+    if (status < 0) {
+        return status;
+    }
+    end = op->verb == EVC_NODE_GET ? put_get(tail, op, &key) : put_write(tail, op, &key);
+    assert((size_t)(end - tail) <= EVC_WIRE_LINE_BYTES + value_len);
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
 }
 
-/* --- parsing --- */
+/* --- replies --- */
 
-/** One return flag of a GET. false: its token is no number. */
+/* One flag of a reply. What we never ask for (W, X, Z, k, O…) may be there and means nothing. */
 static bool
-read_return_flag(struct evc_slice word, struct evc_node_reply *ret)
+take_flag(struct evc_slice token, struct evc_node_reply *reply)
 {
-    struct evc_slice token = {.ptr = word.ptr + 1, .len = word.len - 1};
-    uint64_t number = 0;
+    struct evc_slice number = {.ptr = token.ptr + 1, .len = token.len - 1};
 
-    switch (word.ptr[0]) {
-    case 'f':
-        return evc_decimal_parse_u32(token, &ret->client_flags);
+    switch (token.ptr[0]) {
     case 'c':
-        return evc_decimal_parse_u64(token, &ret->cas);
+        return evc_decimal_parse_u64(number, &reply->cas);
+    case 'f':
+        return evc_decimal_parse_u32(number, &reply->client_flags);
     case 't':
-        return evc_decimal_parse_i64(token, &ret->ttl_s);
+        return evc_decimal_parse_i64(number, &reply->ttl_s) && reply->ttl_s >= -1;
     case 's':
-        return evc_decimal_parse_u32(token, &ret->size);
-    case 'h':
-        ret->hit_before = evc_slice_equal(token, EVC_SLICE("1"));
-        return token.len == 1;
+        return evc_decimal_parse_u32(number, &reply->size);
     case 'l':
-        if (!evc_decimal_parse_u64(token, &number)) {
-            return false;
-        }
-        ret->last_access_s = number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
-        return true;
+        return evc_decimal_parse_u32(number, &reply->last_access_s);
+    case 'h':
+        reply->hit_before = number.len == 1 && number.ptr[0] == '1';
+        return number.len == 1;
     default:
-        return true; /* W, X, Z and what later releases may add */
+        return true;
     }
-}
-
-static bool
-read_return_flags(struct evc_slice rest, struct evc_node_reply *ret)
-{
-    struct evc_slice word;
-
-    while (evc_meta_next_word(&rest, &word)) {
-        if (!read_return_flag(word, ret)) {
-            return false;
-        }
-    }
-    ret->is_tombstone = ret->size == 0 && ret->client_flags == EVC_TOMBSTONE_FLAGS;
-    return true;
-}
-
-static bool
-is_error_line(struct evc_slice line)
-{
-    return evc_slice_equal(line, EVC_SLICE("ERROR")) ||
-           evc_meta_starts_with(line, EVC_SLICE("CLIENT_ERROR")) ||
-           evc_meta_starts_with(line, EVC_SLICE("SERVER_ERROR"));
-}
-
-/** What a line without a value means. false: it is no reply. */
-static bool
-read_plain_line(enum evc_node_verb verb, struct evc_slice line, enum evc_node_result *ret_result,
-                struct evc_node_reply *ret_reply)
-{
-    static const struct {
-        char code[3];
-        enum evc_node_result get, write;
-    } codes[] = {
-        {"HD", EVC_NODE_HIT, EVC_NODE_STORED},       {"EN", EVC_NODE_MISS, EVC_NODE_MISS},
-        {"NS", EVC_NODE_ERROR, EVC_NODE_NOT_STORED}, {"EX", EVC_NODE_ERROR, EVC_NODE_EXISTS},
-        {"NF", EVC_NODE_MISS, EVC_NODE_MISS},
-    };
-
-    for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        if (evc_meta_has_code(line, codes[i].code)) {
-            *ret_result = verb == EVC_NODE_GET ? codes[i].get : codes[i].write;
-            line.ptr += 2;
-            line.len -= 2;
-            return read_return_flags(line, ret_reply);
-        }
-    }
-    if (!is_error_line(line)) {
-        return false;
-    }
-    *ret_result = EVC_NODE_ERROR;
-    ret_reply->error = line;
-    return true;
-}
-
-/** "VA <size> <flags>": the value follows. */
-static bool
-read_value_line(struct evc_slice line, struct evc_node_reply *ret)
-{
-    struct evc_slice rest = {.ptr = line.ptr + 2, .len = line.len - 2};
-    struct evc_slice word;
-
-    return evc_meta_next_word(&rest, &word) && evc_decimal_parse_u32(word, &ret->size) &&
-           ret->size <= EVC_VALUE_LEN_MAX && read_return_flags(rest, ret);
 }
 
 static int
-take_value(struct evc_node_parse *state, struct evc_slice input, size_t line_bytes,
-           size_t *ret_used, struct evc_node_reply *ret_reply)
+take_flags(struct evc_slice rest, struct evc_node_reply *reply)
 {
-    size_t end = line_bytes + ret_reply->size + 2;
+    struct evc_slice token;
 
-    if (input.len < end) {
-        state->needed = end;
-        return EVC_E_AGAIN;
+    while (evc_wire_token(&rest, &token)) {
+        if (!take_flag(token, reply)) {
+            return EVC_E_PROTO;
+        }
     }
-    if (input.ptr[end - 2] != '\r' || input.ptr[end - 1] != '\n') {
+    return EVC_OK;
+}
+
+#define CODE(a, b) ((unsigned)(unsigned char)(a) << 8 | (unsigned char)(b))
+
+/* What a code of two letters means to this verb. VA is not among them. */
+static int
+take_code(enum evc_node_verb verb, struct evc_slice code, enum evc_node_result *ret_result)
+{
+    switch (CODE(code.ptr[0], code.ptr[1])) {
+    case CODE('H', 'D'):
+        *ret_result = verb == EVC_NODE_GET ? EVC_NODE_HIT : EVC_NODE_STORED;
+        return EVC_OK;
+    case CODE('M', 'N'): /* the answer to a bare mn: it says the node is there */
+        *ret_result = EVC_NODE_HIT;
+        return EVC_OK;
+    case CODE('E', 'N'):
+    case CODE('N', 'F'):
+        *ret_result = EVC_NODE_MISS;
+        return EVC_OK;
+    case CODE('N', 'S'):
+        *ret_result = EVC_NODE_NOT_STORED;
+        return EVC_OK;
+    case CODE('E', 'X'):
+        *ret_result = EVC_NODE_EXISTS;
+        return EVC_OK;
+    default:
         return EVC_E_PROTO;
     }
-    ret_reply->value = (struct evc_slice){.ptr = input.ptr + line_bytes, .len = ret_reply->size};
-    *ret_used = end;
-    *state = (struct evc_node_parse){0};
-    return EVC_OK;
+}
+
+static bool
+is_error(struct evc_slice word)
+{
+    return evc_slice_equal(word, EVC_SLICE("ERROR")) ||
+           evc_slice_equal(word, EVC_SLICE("CLIENT_ERROR")) ||
+           evc_slice_equal(word, EVC_SLICE("SERVER_ERROR"));
+}
+
+/* A whole line. *ret_has_value: a value of reply->size bytes and CRLF follow it. */
+static int
+take_line(enum evc_node_verb verb, struct evc_slice line, enum evc_node_result *ret_result,
+          struct evc_node_reply *reply, bool *ret_has_value)
+{
+    struct evc_slice rest = line;
+    struct evc_slice word;
+    int status;
+
+    *reply = (struct evc_node_reply){.ttl_s = -1};
+    *ret_has_value = false;
+    if (!evc_wire_token(&rest, &word)) {
+        return EVC_E_PROTO;
+    }
+    if (is_error(word)) {
+        *ret_result = EVC_NODE_ERROR;
+        reply->error = line;
+        return EVC_OK;
+    }
+    if (word.len != 2) {
+        return EVC_E_PROTO;
+    }
+    if (CODE(word.ptr[0], word.ptr[1]) == CODE('V', 'A')) {
+        struct evc_slice size;
+        uint32_t value_len;
+        if (verb != EVC_NODE_GET || !evc_wire_token(&rest, &size) ||
+            !evc_decimal_parse_u32(size, &value_len) || value_len > EVC_VALUE_LEN_MAX) {
+            return EVC_E_PROTO;
+        }
+        *ret_result = EVC_NODE_HIT;
+        *ret_has_value = true;
+        status = take_flags(rest, reply);
+        reply->size = value_len; /* whatever a flag said */
+        return status;
+    }
+    status = take_code(verb, word, ret_result);
+    return status < 0 ? status : take_flags(rest, reply);
 }
 
 int
@@ -238,28 +220,38 @@ evc_node_reply_parse(struct evc_node_parse *state, enum evc_node_verb verb, stru
                      struct evc_node_reply *ret_reply)
 {
     struct evc_slice line;
-    size_t line_bytes;
+    bool has_value;
+    size_t used;
+    int status;
 
-    if (input.len < state->needed) {
+    *ret_used = 0;
+    if (input.len == 0 || input.len < state->needed) {
         return EVC_E_AGAIN;
     }
-    if (!evc_meta_find_line(input, state->scanned, &line, &line_bytes)) {
-        state->scanned = input.len;
-        return input.len > NODE_REPLY_LINE_BYTES_MAX ? EVC_E_PROTO : EVC_E_AGAIN;
+    status = evc_wire_line(input, &state->scanned, &line);
+    if (status < 0) {
+        return status;
     }
-    *ret_reply = (struct evc_node_reply){.ttl_s = -1};
-    if (evc_meta_has_code(line, "VA")) {
-        if (!read_value_line(line, ret_reply)) {
+    status = take_line(verb, line, ret_result, ret_reply, &has_value);
+    if (status < 0) {
+        return status;
+    }
+    used = line.len + 2;
+    if (has_value) {
+        size_t size = ret_reply->size;
+        state->needed = used + size + 2;
+        if (input.len < state->needed) {
+            return EVC_E_AGAIN;
+        }
+        if (memcmp(input.ptr + used + size, "\r\n", 2) != 0) {
             return EVC_E_PROTO;
         }
-        state->scanned = line_bytes - 1; /* found again at once when the value has come */
-        *ret_result = EVC_NODE_HIT;
-        return take_value(state, input, line_bytes, ret_used, ret_reply);
+        ret_reply->value = (struct evc_slice){.ptr = input.ptr + used, .len = size};
+        used = state->needed;
     }
-    if (!read_plain_line(verb, line, ret_result, ret_reply)) {
-        return EVC_E_PROTO;
-    }
-    *ret_used = line_bytes;
-    *state = (struct evc_node_parse){0};
+    ret_reply->is_tombstone = *ret_result == EVC_NODE_HIT && ret_reply->size == 0 &&
+                              ret_reply->client_flags == EVC_TOMBSTONE_FLAGS;
+    *state = (struct evc_node_parse){.scanned = 0};
+    *ret_used = used;
     return EVC_OK;
 }

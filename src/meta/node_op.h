@@ -6,14 +6,13 @@
  * this struct.
  *
  * On the wire:
- *   GET   mg <key> v f c t s [u]              value, client flags, CAS, time to live (what `want` asks)
- *   SET   ms <key> <len> T<ttl> F<flags> E<version>
- *   ADD   ms <key> <len> T<ttl> F<flags> E<version> ME
- *   CAS   ms <key> <len> T<ttl> F<flags> E<version> C<seen>
+ *   GET   mg <key> v f c t [u]                value, client flags, CAS, time to live (what `want`
+ * asks) SET   ms <key> <len> T<ttl> F<flags> E<version> ADD   ms <key> <len> T<ttl> F<flags>
+ * E<version> ME CAS   ms <key> <len> T<ttl> F<flags> E<version> C<seen>
  *
  * A tombstone is an item with an empty value and the client flags EVC_TOMBSTONE_FLAGS: one `ms` in
- * every form (set, add, cas), so a delete is a write like any other and needs no second command on a
- * missing key. Clients may not store that combination.
+ * every form (set, add, cas), so a delete is a write like any other and needs no second command on
+ * a missing key. Clients may not store that combination.
  */
 #ifndef EVC_META_NODE_OP_H
 #define EVC_META_NODE_OP_H
@@ -30,8 +29,8 @@ enum {
     EVC_KEY_LEN_MAX = 250,
     EVC_VALUE_LEN_MAX_DEFAULT = 1024 * 1024,
     EVC_VALUE_LEN_MAX = 1024 * 1024 * 1024, /* memcached's own bound for -I */
-    EVC_ZONE_MAX = 8,               /* zones of a region */
-    EVC_TTL_DELTA_MAX_S = 2592000,  /* memcached: a larger exptime is a Unix time */
+    EVC_ZONE_MAX = 8,                       /* zones of a region */
+    EVC_TTL_DELTA_MAX_S = 2592000,          /* memcached: a larger exptime is a Unix time */
 };
 
 #define EVC_TOMBSTONE_FLAGS UINT32_C(0xE7CADEAD)
@@ -50,7 +49,7 @@ enum evc_node_want {
     EVC_WANT_FLAGS = 1 << 1, /* always asked when tombstones matter, i.e. everywhere */
     EVC_WANT_CAS = 1 << 2,
     EVC_WANT_TTL = 1 << 3,
-    EVC_WANT_SIZE = 1 << 4,
+    EVC_WANT_SIZE = 1 << 4,        /* implied by VALUE, and by FLAGS (to know a tombstone) */
     EVC_WANT_NO_BUMP = 1 << 5,     /* `u`: do not count as an access (relay, repair, receiver) */
     EVC_WANT_HIT_BEFORE = 1 << 6,  /* `h` */
     EVC_WANT_LAST_ACCESS = 1 << 7, /* `l` */
@@ -63,8 +62,10 @@ enum evc_node_result {
     EVC_NODE_NOT_STORED, /* ADD: NS, something is there */
     EVC_NODE_EXISTS,     /* CAS: EX, something else is there */
     EVC_NODE_REFUSED,    /* never sent (node down, queue full): certainly no effect */
-    EVC_NODE_UNKNOWN,    /* sent, no answer (timeout, connection lost): may have had effect, or have it yet */
-    EVC_NODE_ERROR,      /* the node answered with an error, e.g. object too large: no new value stored */
+    EVC_NODE_UNKNOWN, /* sent, no answer (timeout, connection lost): may have had effect, or have it
+                         yet */
+    EVC_NODE_ERROR,   /* the node answered with an error, e.g. object too large: no new value stored
+                       */
     EVC_NODE_RESULT_MAX,
 };
 
@@ -78,29 +79,29 @@ evc_node_result_is_answer(enum evc_node_result result)
 }
 
 struct evc_node_reply {
-    struct evc_slice value;   /* view, valid during on_done only */
-    struct evc_slice error;   /* EVC_NODE_ERROR: the node's line without CRLF; valid during on_done */
-    uint64_t cas;             /* raw; pass back as `seen`. evc_version_from_cas() gives the version */
-    int64_t ttl_s;            /* remaining seconds, -1: never expires */
+    struct evc_slice value; /* view, valid during on_done only */
+    struct evc_slice error; /* EVC_NODE_ERROR: the node's line without CRLF; valid during on_done */
+    uint64_t cas;           /* raw; pass back as `seen`. evc_version_from_cas() gives the version */
+    int64_t ttl_s;          /* remaining seconds, -1: never expires */
     uint32_t client_flags;
-    uint32_t size;            /* bytes of the value, also when the value itself was not asked for */
+    uint32_t size; /* bytes of the value, also when the value itself was not asked for */
     uint32_t last_access_s;
     bool hit_before;
-    bool is_tombstone;        /* EVC_TOMBSTONE_FLAGS and size 0 */
+    bool is_tombstone; /* EVC_TOMBSTONE_FLAGS and size 0 */
 };
 
 struct evc_node_op {
     /* set by the submitter; key and value need live only until submit returns (they are copied) */
     enum evc_node_verb verb;
-    uint8_t zone;             /* index within the region */
-    uint16_t want;            /* enum evc_node_want, GET only */
-    struct evc_slice key;     /* 1 to EVC_KEY_LEN_MAX bytes, no blanks or control characters */
+    uint8_t zone;         /* index within the region */
+    uint16_t want;        /* enum evc_node_want, GET only */
+    struct evc_slice key; /* 1 to EVC_KEY_LEN_MAX bytes; any byte that base64 keys may bring */
     struct evc_slice value;
     uint32_t client_flags;
-    int64_t ttl_s;            /* as memcached's exptime: 0 never, <= 30 days relative, else Unix seconds */
-    evc_version version;      /* what a write stores */
-    uint64_t seen;            /* CAS: the raw CAS that must be there */
-    uint64_t deadline_us;     /* monotonic; on_done has come by then */
+    int64_t ttl_s; /* as memcached's exptime: 0 never, <= 30 days relative, else Unix seconds */
+    evc_version version;  /* what a write stores */
+    uint64_t seen;        /* CAS: the raw CAS that must be there */
+    uint64_t deadline_us; /* monotonic; on_done has come by then */
     /**
      * Called exactly once for every submitted operation, from the loop, possibly before submit
      * returns (EVC_NODE_REFUSED). The op is the submitter's again when it is called and may be
@@ -123,7 +124,8 @@ struct evc_node_op {
  * production, a table of items in the simulation.
  */
 struct evc_node_port {
-    /** Takes the op until op->on_done. Never fails: what cannot be sent ends as EVC_NODE_REFUSED. */
+    /** Takes the op until op->on_done. Never fails: what cannot be sent ends as EVC_NODE_REFUSED.
+     */
     void (*submit)(struct evc_node_port *port, struct evc_node_op *op);
     unsigned zone_count; /* 1 to EVC_ZONE_MAX */
     unsigned local_zone; /* the one to read first */
@@ -135,7 +137,11 @@ evc_node_port_submit(struct evc_node_port *port, struct evc_node_op *op)
     port->submit(port, op);
 }
 
-/** Appends the request to out, whole or not at all. 0, EVC_E_LIMIT or EVC_E_NOMEM. */
+/**
+ * Appends the request to out, whole or not at all. 0, EVC_E_LIMIT or EVC_E_NOMEM. A key with
+ * blanks, newlines or NULs goes in base64; EVC_E_INVALID when it is too long for that (no client
+ * can send such a key).
+ */
 EVC_MUST_USE int evc_node_op_compose(const struct evc_node_op *op, struct evc_buf *out);
 
 /** How many bytes of an upcoming reply are needed before it can be taken, as far as known. */
@@ -148,8 +154,8 @@ struct evc_node_parse {
  * Takes one reply from the front of input. Resumes: call again with more bytes and the same state.
  * Returns 0 and the bytes used in *ret_used, with *ret_result and *ret_reply filled (views into
  * input); EVC_E_AGAIN when the reply is not complete; EVC_E_PROTO when it can be no reply (the
- * connection is out of step and must be closed). The verb decides what HD, NS and NF mean; a reply to
- * an operation that was given up is parsed with any verb and thrown away.
+ * connection is out of step and must be closed). The verb decides what HD, NS and NF mean; a reply
+ * to an operation that was given up is parsed with any verb and thrown away.
  */
 EVC_MUST_USE int evc_node_reply_parse(struct evc_node_parse *state, enum evc_node_verb verb,
                                       struct evc_slice input, size_t *ret_used,

@@ -81,7 +81,7 @@ evc_replication_compose_item(struct evc_buf *out, const struct evc_replica *repl
     if (status < 0) {
         return status;
     }
-    status = evc_buf_reserve(out, EVC_WIRE_LINE_REST + replica->value.len, &tail);
+    status = evc_buf_reserve(out, EVC_WIRE_LINE_BYTES + replica->value.len, &tail);
     if (status < 0) {
         return status;
     }
@@ -110,7 +110,7 @@ evc_replication_compose_reply(struct evc_buf *out, uint32_t opaque, enum evc_app
     int status;
 
     assert(result < EVC_APPLY_RESULT_MAX);
-    status = evc_buf_reserve(out, EVC_WIRE_LINE_REST, &tail);
+    status = evc_buf_reserve(out, EVC_WIRE_LINE_BYTES, &tail);
     if (status < 0) {
         return status;
     }

@@ -4,12 +4,13 @@
  *
  *   relay     hello 1 <cache> <source region> <relay id>\r\n
  *   receiver  HELLO 1 <cache> <region>\r\n          or  CLIENT_ERROR <why>\r\n and closes
- *   relay     ms <key> <len> T<ttl> F<flags> E<version> O<opaque>\r\n<value>\r\n      (pipelined)
- *   receiver  HD O<opaque> P<outcome> c<newest>\r\n      (in any order)
+ *   relay     ms <key> <len> [b] T<ttl> F<flags> E<version> O<opaque>\r\n<value>\r\n (pipelined; b:
+ * the key is in base64, because it has blanks, newlines or NULs) receiver  HD O<opaque> P<outcome>
+ * c<newest>\r\n      (in any order)
  *
  * Requests are read with meta/request.h. A tombstone travels as the item it is (node_op.h). Outcome
- * letters: a applied, i identical, b behind (c is the newer version there), l late, f failed (no zone
- * took it; try again), d refused (version beyond the drift bound).
+ * letters: a applied, i identical, b behind (c is the newer version there), l late, f failed (no
+ * zone took it; try again), d refused (version beyond the drift bound).
  */
 #ifndef EVC_META_REPLICATION_H
 #define EVC_META_REPLICATION_H
@@ -19,15 +20,17 @@
 #include "base/version.h"
 #include "meta/node_op.h"
 
-enum { EVC_REPLICATION_PROTOCOL = 1 };
+enum {
+    EVC_REPLICATION_PROTOCOL = 1
+};
 
 enum evc_apply_result {
     EVC_APPLY_APPLIED,
     EVC_APPLY_IDENTICAL,
     EVC_APPLY_BEHIND,
     EVC_APPLY_LATE,
-    EVC_APPLY_FAILED,  /* no zone of the region could be brought to a decision: send it again */
-    EVC_APPLY_DRIFT,   /* refused: the version lies beyond the drift bound */
+    EVC_APPLY_FAILED, /* no zone of the region could be brought to a decision: send it again */
+    EVC_APPLY_DRIFT,  /* refused: the version lies beyond the drift bound */
     EVC_APPLY_RESULT_MAX,
 };
 
@@ -36,9 +39,9 @@ const char *evc_apply_result_str(enum evc_apply_result result);
 /** One replicated write. */
 struct evc_replica {
     struct evc_slice key;
-    struct evc_slice value;   /* empty for a tombstone */
-    uint32_t client_flags;    /* EVC_TOMBSTONE_FLAGS with an empty value: a delete */
-    int64_t ttl_s;            /* remaining, 0: never expires */
+    struct evc_slice value; /* empty for a tombstone */
+    uint32_t client_flags;  /* EVC_TOMBSTONE_FLAGS with an empty value: a delete */
+    int64_t ttl_s;          /* remaining, 0: never expires */
     evc_version version;
 };
 
@@ -46,15 +49,15 @@ EVC_MUST_USE int evc_replication_compose_hello(struct evc_buf *out, struct evc_s
                                                struct evc_slice region, struct evc_slice relay);
 EVC_MUST_USE int evc_replication_compose_welcome(struct evc_buf *out, struct evc_slice cache,
                                                  struct evc_slice region);
-EVC_MUST_USE int evc_replication_compose_item(struct evc_buf *out, const struct evc_replica *replica,
-                                              uint32_t opaque);
+EVC_MUST_USE int evc_replication_compose_item(struct evc_buf *out,
+                                              const struct evc_replica *replica, uint32_t opaque);
 EVC_MUST_USE int evc_replication_compose_reply(struct evc_buf *out, uint32_t opaque,
                                                enum evc_apply_result result, evc_version newest);
 
 /** What a relay reads: one line from the receiver. */
 struct evc_replication_reply {
-    bool is_welcome;          /* HELLO: cache and region are set */
-    bool is_error;            /* CLIENT_ERROR, SERVER_ERROR, ERROR: text is set */
+    bool is_welcome; /* HELLO: cache and region are set */
+    bool is_error;   /* CLIENT_ERROR, SERVER_ERROR, ERROR: text is set */
     struct evc_slice cache, region, text;
     uint32_t opaque;
     enum evc_apply_result result;

@@ -1,210 +1,216 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See reply.h. */
+/*
+ * Composing replies to clients. Each reserves the most its line can take (a key in base64, the
+ * opaque and a number per flag) and the value, then writes.
+ */
 #include "meta/reply.h"
 
 #include <assert.h>
-#include <string.h>
 
-#include "base/decimal.h"
+#include "meta/wire.h"
 
 enum {
-    /* A code and all flags with numbers of 20 digits, besides key, opaque and value. */
-    REPLY_FRAME_BYTES_MAX = 16 + EVC_REQUEST_META_FLAGS_MAX * 24,
+    /* A flag is a blank, a letter and at most 20 digits; k and O are counted on their own. */
+    REPLY_LINE_BYTES = 64 + EVC_REQUEST_META_FLAGS_MAX * (2 + EVC_DECIMAL_BYTES_MAX) +
+                       (EVC_KEY_LEN_MAX + 2) / 3 * 4 + EVC_REQUEST_OPAQUE_MAX,
 };
 
-static const char code_names[EVC_META_CODE_MAX][3] = {"HD", "NS", "EX", "NF", "EN"};
+static const struct evc_slice code_texts[EVC_META_CODE_MAX] = {
+    [EVC_META_HD] = {"HD", 2}, [EVC_META_NS] = {"NS", 2}, [EVC_META_EX] = {"EX", 2},
+    [EVC_META_NF] = {"NF", 2}, [EVC_META_EN] = {"EN", 2},
+};
+
+int
+evc_reply_compose_value(struct evc_buf *out, struct evc_slice key,
+                        const struct evc_node_reply *reply, bool with_cas)
+{
+    char *tail;
+    char *end;
+    int status;
+
+    assert(key.len <= EVC_KEY_LEN_MAX);
+    status = evc_buf_reserve(out, REPLY_LINE_BYTES + reply->value.len, &tail);
+    if (status < 0) {
+        return status;
+    }
+    end = evc_wire_put(tail, EVC_SLICE("VALUE "));
+    end = evc_wire_put(end, key);
+    *end++ = ' ';
+    end += evc_decimal_format_u64(end, reply->client_flags);
+    *end++ = ' ';
+    end += evc_decimal_format_u64(end, reply->value.len);
+    if (with_cas) {
+        *end++ = ' ';
+        end += evc_decimal_format_u64(end, reply->cas);
+    }
+    end = evc_wire_put_crlf(end);
+    end = evc_wire_put(end, reply->value);
+    end = evc_wire_put_crlf(end);
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
+}
+
+static struct evc_slice
+copy_to(char *space, size_t room, struct evc_slice bytes)
+{
+    assert(bytes.len <= room);
+    evc_wire_put(space, bytes);
+    return (struct evc_slice){.ptr = space, .len = bytes.len};
+}
 
 void
 evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *request,
                     char opaque_space[EVC_REQUEST_OPAQUE_MAX],
                     char key_space[EVC_META_KEY_TEXT_MAX])
 {
-    assert(request->raw_key.len <= EVC_META_KEY_TEXT_MAX);
-    assert(request->opaque.len <= EVC_REQUEST_OPAQUE_MAX);
-    *meta = (struct evc_meta_reply){
-        .command = request->command,
-        .is_quiet = request->quiet,
-        .flag_count = request->flag_count,
-        .key = {.ptr = key_space, .len = request->raw_key.len},
-        .opaque = {.ptr = opaque_space, .len = request->opaque.len},
-    };
+    meta->key = copy_to(key_space, EVC_META_KEY_TEXT_MAX, request->key);
+    meta->opaque = copy_to(opaque_space, EVC_REQUEST_OPAQUE_MAX, request->opaque);
+    meta->is_base64 = request->is_base64;
+    meta->is_quiet = request->quiet;
+    meta->has_value = false;
+    meta->letter_count = 0;
     for (unsigned i = 0; i < request->flag_count; i++) {
-        meta->flags[i] = request->flags[i].letter;
-    }
-    if (request->raw_key.len > 0) {
-        memcpy(key_space, request->raw_key.ptr, request->raw_key.len);
-    }
-    if (request->opaque.len > 0) {
-        memcpy(opaque_space, request->opaque.ptr, request->opaque.len);
-    }
-}
-
-static char *
-put(char *at, struct evc_slice bytes)
-{
-    memcpy(at, bytes.ptr, bytes.len);
-    return at + bytes.len;
-}
-
-static char *
-put_number(char *at, char letter, uint64_t number)
-{
-    *at++ = ' ';
-    *at++ = letter;
-    return at + evc_decimal_format_u64(at, number);
-}
-
-int
-evc_reply_compose_value(struct evc_buf *out, struct evc_slice key,
-                        const struct evc_node_reply *reply, bool with_cas)
-{
-    char *start, *at;
-    int rc = evc_buf_reserve(out, REPLY_FRAME_BYTES_MAX + key.len + reply->value.len, &start);
-
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    at = put(start, EVC_SLICE("VALUE "));
-    at = put(at, key);
-    *at++ = ' ';
-    at += evc_decimal_format_u64(at, reply->client_flags);
-    *at++ = ' ';
-    at += evc_decimal_format_u64(at, reply->value.len);
-    if (with_cas) {
-        *at++ = ' ';
-        at += evc_decimal_format_u64(at, reply->cas);
-    }
-    at = put(at, EVC_SLICE("\r\n"));
-    at = put(at, reply->value);
-    at = put(at, EVC_SLICE("\r\n"));
-    evc_buf_commit(out, (size_t)(at - start));
-    return EVC_OK;
-}
-
-/** The flags every meta reply echoes; at unchanged when the letter is none of them. */
-static char *
-put_echo(char *at, const struct evc_meta_reply *meta, char letter)
-{
-    switch (letter) {
-    case 'O':
-        at = put(at, EVC_SLICE(" O"));
-        return put(at, meta->opaque);
-    case 'k':
-        at = put(at, EVC_SLICE(" k"));
-        return put(at, meta->key);
-    case 'b':
-        return put(at, EVC_SLICE(" b"));
-    default:
-        return at;
-    }
-}
-
-static char *
-put_item_flag(char *at, const struct evc_node_reply *reply, char letter)
-{
-    switch (letter) {
-    case 'f':
-        return put_number(at, 'f', reply->client_flags);
-    case 'c':
-        return put_number(at, 'c', reply->cas);
-    case 's':
-        return put_number(at, 's', reply->size);
-    case 'h':
-        return put_number(at, 'h', reply->hit_before);
-    case 'l':
-        return put_number(at, 'l', reply->last_access_s);
-    case 't':
-        at = put(at, EVC_SLICE(" t"));
-        return at + evc_decimal_format_i64(at, reply->ttl_s);
-    default:
-        return at;
-    }
-}
-
-static int
-reserve(struct evc_buf *out, const struct evc_meta_reply *meta, size_t value_len, char **ret)
-{
-    return evc_buf_reserve(
-        out, REPLY_FRAME_BYTES_MAX + meta->key.len + meta->opaque.len + value_len, ret);
-}
-
-int
-evc_meta_reply_compose_get(struct evc_buf *out, const struct evc_meta_reply *meta,
-                           const struct evc_node_reply *reply)
-{
-    bool has_value = memchr(meta->flags, 'v', meta->flag_count) != NULL;
-    char *start, *at;
-    int rc = reserve(out, meta, reply->value.len, &start);
-
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    if (has_value) {
-        at = put(start, EVC_SLICE("VA "));
-        at += evc_decimal_format_u64(at, reply->value.len);
-    } else {
-        at = put(start, EVC_SLICE("HD"));
-    }
-    for (unsigned i = 0; i < meta->flag_count; i++) {
-        at = put_item_flag(at, reply, meta->flags[i]);
-        at = put_echo(at, meta, meta->flags[i]);
-    }
-    at = put(at, EVC_SLICE("\r\n"));
-    if (has_value) {
-        at = put(at, reply->value);
-        at = put(at, EVC_SLICE("\r\n"));
-    }
-    evc_buf_commit(out, (size_t)(at - start));
-    return EVC_OK;
-}
-
-/** What a quiet request does not want to hear: the answer it expects. */
-static bool
-is_suppressed(const struct evc_meta_reply *meta, enum evc_meta_code code)
-{
-    if (!meta->is_quiet) {
-        return false;
-    }
-    if (meta->command == EVC_CMD_MG) {
-        return code == EVC_META_EN;
-    }
-    return code == EVC_META_HD || (meta->command == EVC_CMD_MD && code == EVC_META_NF);
-}
-
-int
-evc_meta_reply_compose_write(struct evc_buf *out, const struct evc_meta_reply *meta,
-                             enum evc_meta_code code, evc_version version, uint32_t value_len)
-{
-    char *start, *at;
-    int rc;
-
-    if (is_suppressed(meta, code)) {
-        return EVC_OK;
-    }
-    rc = reserve(out, meta, 0, &start);
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    at = put(start, evc_slice_str(code_names[code]));
-    for (unsigned i = 0; i < meta->flag_count; i++) {
-        char letter = meta->flags[i];
-
-        if (code == EVC_META_HD && meta->command == EVC_CMD_MS && letter == 'c') {
-            at = put_number(at, 'c', version);
-        } else if (code == EVC_META_HD && meta->command == EVC_CMD_MS && letter == 's') {
-            at = put_number(at, 's', value_len);
-        } else {
-            at = put_echo(at, meta, letter);
+        char letter = request->flags[i].letter;
+        if (letter == 'v') {
+            meta->has_value = true;
+        } else if (memchr("kOcfhlst", letter, sizeof("kOcfhlst") - 1) != NULL) {
+            meta->letters[meta->letter_count++] = letter;
         }
     }
-    at = put(at, EVC_SLICE("\r\n"));
-    evc_buf_commit(out, (size_t)(at - start));
-    return EVC_OK;
+}
+
+static char *
+put_key(char *out, const struct evc_meta_reply *meta)
+{
+    *out++ = ' ';
+    *out++ = 'k';
+    if (!meta->is_base64) {
+        return evc_wire_put(out, meta->key);
+    }
+    out += evc_base64_encode(meta->key, out);
+    return evc_wire_put(out, EVC_SLICE(" b"));
+}
+
+/* The flags every reply may show. */
+static char *
+put_common_flag(char *out, const struct evc_meta_reply *meta, char letter)
+{
+    if (letter == 'k') {
+        return put_key(out, meta);
+    }
+    if (letter == 'O') {
+        *out++ = ' ';
+        *out++ = 'O';
+        return evc_wire_put(out, meta->opaque);
+    }
+    return out;
 }
 
 int
 evc_meta_reply_compose(struct evc_buf *out, const struct evc_meta_reply *meta,
                        enum evc_meta_code code)
 {
-    return evc_meta_reply_compose_write(out, meta, code, 0, 0);
+    char *tail;
+    char *end;
+    int status;
+
+    assert(code < EVC_META_CODE_MAX);
+    if (meta->is_quiet && (code == EVC_META_HD || code == EVC_META_EN)) {
+        return EVC_OK;
+    }
+    status = evc_buf_reserve(out, REPLY_LINE_BYTES, &tail);
+    if (status < 0) {
+        return status;
+    }
+    end = evc_wire_put(tail, code_texts[code]);
+    for (unsigned i = 0; i < meta->letter_count; i++) {
+        end = put_common_flag(end, meta, meta->letters[i]);
+    }
+    end = evc_wire_put_crlf(end);
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
+}
+
+int
+evc_meta_reply_compose_write(struct evc_buf *out, const struct evc_meta_reply *meta,
+                             enum evc_meta_code code, evc_version version, uint32_t value_len)
+{
+    char *tail;
+    char *end;
+    int status;
+
+    assert(code < EVC_META_CODE_MAX);
+    if (meta->is_quiet && code == EVC_META_HD) {
+        return EVC_OK;
+    }
+    status = evc_buf_reserve(out, REPLY_LINE_BYTES, &tail);
+    if (status < 0) {
+        return status;
+    }
+    end = evc_wire_put(tail, code_texts[code]);
+    for (unsigned i = 0; i < meta->letter_count; i++) {
+        char letter = meta->letters[i];
+        if (letter == 'c') {
+            end = evc_wire_put_u64(end, 'c', code == EVC_META_HD ? version : 0);
+        } else if (letter == 's') {
+            end = evc_wire_put_u64(end, 's', value_len);
+        } else {
+            end = put_common_flag(end, meta, letter);
+        }
+    }
+    end = evc_wire_put_crlf(end);
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
+}
+
+static char *
+put_item_flag(char *out, const struct evc_meta_reply *meta, char letter,
+              const struct evc_node_reply *reply)
+{
+    switch (letter) {
+    case 'c':
+        return evc_wire_put_u64(out, 'c', reply->cas);
+    case 'f':
+        return evc_wire_put_u64(out, 'f', reply->client_flags);
+    case 'h':
+        return evc_wire_put_u64(out, 'h', reply->hit_before ? 1 : 0);
+    case 'l':
+        return evc_wire_put_u64(out, 'l', reply->last_access_s);
+    case 's':
+        return evc_wire_put_u64(out, 's', reply->size);
+    case 't':
+        return evc_wire_put_i64(out, 't', reply->ttl_s);
+    default:
+        return put_common_flag(out, meta, letter);
+    }
+}
+
+int
+evc_meta_reply_compose_get(struct evc_buf *out, const struct evc_meta_reply *meta,
+                           const struct evc_node_reply *reply)
+{
+    char *tail;
+    char *end;
+    int status =
+        evc_buf_reserve(out, REPLY_LINE_BYTES + (meta->has_value ? reply->value.len : 0), &tail);
+
+    if (status < 0) {
+        return status;
+    }
+    if (meta->has_value) {
+        end = evc_wire_put(tail, EVC_SLICE("VA "));
+        end += evc_decimal_format_u64(end, reply->value.len);
+    } else {
+        end = evc_wire_put(tail, EVC_SLICE("HD"));
+    }
+    for (unsigned i = 0; i < meta->letter_count; i++) {
+        end = put_item_flag(end, meta, meta->letters[i], reply);
+    }
+    end = evc_wire_put_crlf(end);
+    if (meta->has_value) {
+        end = evc_wire_put(end, reply->value);
+        end = evc_wire_put_crlf(end);
+    }
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
 }

@@ -1,56 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replies to applications, composed as memcached composes them: VALUE lines of the classic protocol,
- * and meta replies with their return flags in the order the request asked for them.
+ * What clients are answered: memcached's VALUE lines, and the meta replies with the flags the
+ * request asked for, in the order it asked, byte for byte as memcached puts them. No sockets; the
+ * proxy composes into what it will send. Lines that never vary (STORED, END…) are literals of
+ * whoever sends them.
  */
 #ifndef EVC_META_REPLY_H
 #define EVC_META_REPLY_H
 
+#include "base/buf.h"
+#include "base/slice.h"
+#include "meta/node_op.h"
 #include "meta/request.h"
 
+enum {
+    EVC_META_KEY_TEXT_MAX = EVC_KEY_LEN_MAX, /* a key as it is sent, base64 or not */
+};
+
+/**
+ * Appends `VALUE <key> <flags> <bytes>[ <cas>]\r\n<data>\r\n` for a hit; reply has its value and
+ * flags (and CAS). 0, EVC_E_LIMIT or EVC_E_NOMEM; whole or not at all.
+ */
+EVC_MUST_USE int evc_reply_compose_value(struct evc_buf *out, struct evc_slice key,
+                                         const struct evc_node_reply *reply, bool with_cas);
+
 enum evc_meta_code {
-    EVC_META_HD,
-    EVC_META_NS,
-    EVC_META_EX,
-    EVC_META_NF,
-    EVC_META_EN,
+    EVC_META_HD, /* done; of a get: there, value not asked for */
+    EVC_META_NS, /* not stored */
+    EVC_META_EX, /* another CAS is there */
+    EVC_META_NF, /* not found */
+    EVC_META_EN, /* get: not there */
     EVC_META_CODE_MAX,
 };
 
 /** What a meta reply needs to know of its request, kept until the nodes have spoken. */
 struct evc_meta_reply {
-    enum evc_command command;
     bool is_quiet;
-    uint8_t flag_count;
-    char flags[EVC_REQUEST_META_FLAGS_MAX]; /* letters, in the request's order */
-    struct evc_slice key;    /* as it was sent, to echo */
-    struct evc_slice opaque;
+    bool is_base64; /* k is shown in base64, followed by b */
+    bool has_value; /* v */
+    uint8_t letter_count;
+    char letters[EVC_REQUEST_META_FLAGS_MAX]; /* the flags a reply shows, in the request's order */
+    struct evc_slice key;                     /* decoded */
+    struct evc_slice opaque;                  /* without the O */
 };
-
-enum { EVC_META_KEY_TEXT_MAX = EVC_KEY_LEN_MAX /* a key as it is sent, base64 or not */ };
 
 /** Copies what is needed out of a meta request; the spaces outlive the reply. */
 void evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *request,
                          char opaque_space[EVC_REQUEST_OPAQUE_MAX],
                          char key_space[EVC_META_KEY_TEXT_MAX]);
 
-/** "VALUE <key> <flags> <bytes>[ <cas>]\r\n<value>\r\n". 0, EVC_E_LIMIT or EVC_E_NOMEM, as all below. */
-EVC_MUST_USE int evc_reply_compose_value(struct evc_buf *out, struct evc_slice key,
-                                         const struct evc_node_reply *reply, bool with_cas);
-
-/** The reply to an mg that hit: VA with the value, or HD. */
-EVC_MUST_USE int evc_meta_reply_compose_get(struct evc_buf *out,
-                                            const struct evc_meta_reply *meta,
-                                            const struct evc_node_reply *reply);
-
-/** A reply without an item: the code, key and opaque. Nothing when the request was quiet about it. */
+/**
+ * Appends a reply without item: the code, and O and k where asked for. A quiet request gets nothing
+ * for HD and EN. 0, EVC_E_LIMIT or EVC_E_NOMEM; whole or not at all.
+ */
 EVC_MUST_USE int evc_meta_reply_compose(struct evc_buf *out, const struct evc_meta_reply *meta,
                                         enum evc_meta_code code);
 
-/** The reply to ms and md: version and value_len are what was stored, for the flags c and s. */
+/**
+ * Appends what ms and md answer: O, k, c (the version where the code is HD, else 0, as memcached)
+ * and s (value_len) where asked for. A quiet request gets nothing for HD. Statuses as above.
+ */
 EVC_MUST_USE int evc_meta_reply_compose_write(struct evc_buf *out,
                                               const struct evc_meta_reply *meta,
                                               enum evc_meta_code code, evc_version version,
                                               uint32_t value_len);
+
+/** Appends what mg answers to a hit: VA with the value, or HD, and the flags. Statuses as above. */
+EVC_MUST_USE int evc_meta_reply_compose_get(struct evc_buf *out, const struct evc_meta_reply *meta,
+                                            const struct evc_node_reply *reply);
 
 #endif

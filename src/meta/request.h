@@ -5,8 +5,8 @@
  * table knows every command of the protocol; those that another part does not serve yet are parsed
  * like the rest and answered by it.
  *
- * Errors are memcached's own, and always say how to stay in step: the parser swallows the data block
- * of a bad storage line exactly where memcached would.
+ * Errors are memcached's own, and always say how to stay in step: the parser swallows the data
+ * block of a bad storage line exactly where memcached would.
  */
 #ifndef EVC_META_REQUEST_H
 #define EVC_META_REQUEST_H
@@ -19,18 +19,38 @@
 #include "meta/node_op.h"
 
 enum {
-    EVC_REQUEST_LINE_MAX = 2048,        /* longest line of a command other than get/gets/gat/gats */
-    EVC_REQUEST_KEYS_LINE_MAX = 65536,  /* longest line of those; memcached has no bound here */
+    EVC_REQUEST_LINE_MAX = 2048,       /* longest line of a command other than get/gets/gat/gats */
+    EVC_REQUEST_KEYS_LINE_MAX = 65536, /* longest line of those; memcached has no bound here */
     EVC_REQUEST_META_FLAGS_MAX = 24,
     EVC_REQUEST_OPAQUE_MAX = 31,
 };
 
 enum evc_command {
-    EVC_CMD_GET, EVC_CMD_GETS, EVC_CMD_GAT, EVC_CMD_GATS,
-    EVC_CMD_SET, EVC_CMD_ADD, EVC_CMD_REPLACE, EVC_CMD_APPEND, EVC_CMD_PREPEND, EVC_CMD_CAS,
-    EVC_CMD_DELETE, EVC_CMD_INCR, EVC_CMD_DECR, EVC_CMD_TOUCH,
-    EVC_CMD_FLUSH_ALL, EVC_CMD_VERBOSITY, EVC_CMD_VERSION, EVC_CMD_STATS, EVC_CMD_QUIT,
-    EVC_CMD_MG, EVC_CMD_MS, EVC_CMD_MD, EVC_CMD_MA, EVC_CMD_MN, EVC_CMD_ME,
+    EVC_CMD_GET,
+    EVC_CMD_GETS,
+    EVC_CMD_GAT,
+    EVC_CMD_GATS,
+    EVC_CMD_SET,
+    EVC_CMD_ADD,
+    EVC_CMD_REPLACE,
+    EVC_CMD_APPEND,
+    EVC_CMD_PREPEND,
+    EVC_CMD_CAS,
+    EVC_CMD_DELETE,
+    EVC_CMD_INCR,
+    EVC_CMD_DECR,
+    EVC_CMD_TOUCH,
+    EVC_CMD_FLUSH_ALL,
+    EVC_CMD_VERBOSITY,
+    EVC_CMD_VERSION,
+    EVC_CMD_STATS,
+    EVC_CMD_QUIT,
+    EVC_CMD_MG,
+    EVC_CMD_MS,
+    EVC_CMD_MD,
+    EVC_CMD_MA,
+    EVC_CMD_MN,
+    EVC_CMD_ME,
     EVC_CMD_HELLO, /* replication listener only: see meta/replication.h */
     EVC_CMD_MAX,
 };
@@ -39,9 +59,9 @@ enum evc_command {
 struct evc_command_info {
     const char *name;
     enum evc_command command;
-    uint8_t token_min;   /* tokens of the line, the name included */
-    uint8_t token_max;   /* 0: any number (keys follow) */
-    bool has_value;      /* a data block follows the line */
+    uint8_t token_min; /* tokens of the line, the name included */
+    uint8_t token_max; /* 0: any number (keys follow) */
+    bool has_value;    /* a data block follows the line */
     bool is_meta;
 };
 
@@ -55,24 +75,24 @@ struct evc_meta_flag {
 
 struct evc_request {
     enum evc_command command;
-    struct evc_slice key;      /* the first key; decoded when base64 (flag b): then within this struct */
-    struct evc_slice keys;     /* get…: from the first key to the end of the line, for evc_request_next_key */
-    struct evc_slice value;    /* storage commands: the data block without CRLF */
+    struct evc_slice key; /* the first key; base64 (flag b): decoded, a view into the parser */
+    struct evc_slice
+        keys; /* get…: from the first key to the end of the line, for evc_request_next_key */
+    struct evc_slice value; /* storage commands: the data block without CRLF */
     uint32_t client_flags;
-    int64_t exptime;           /* as sent */
-    uint64_t cas;              /* cas <unique>, or ms/md/ma C */
-    uint64_t delta;            /* incr, decr, ma; verbosity level */
+    int64_t exptime; /* as sent */
+    uint64_t cas;    /* cas <unique>, or ms/md/ma C */
+    uint64_t delta;  /* incr, decr, ma; verbosity level */
     bool noreply;
     bool has_cas;
     /* meta only */
-    bool quiet;                /* q */
-    bool is_base64;            /* b: key is the decoded key, raw_key what to echo */
+    bool quiet;     /* q */
+    bool is_base64; /* b: key is the decoded key, raw_key what to echo */
     struct evc_slice raw_key;
-    struct evc_slice opaque;   /* O token without the letter */
-    char mode;                 /* M token: of ms S A E R P, 'S' unless given; of ma I D + - */
+    struct evc_slice opaque; /* O token without the letter */
+    char mode;               /* M token: of ms S A E R P, 'S' unless given; of ma I D + - */
     struct evc_meta_flag flags[EVC_REQUEST_META_FLAGS_MAX]; /* all, in the order sent */
     uint8_t flag_count;
-    char decoded_key[EVC_KEY_LEN_MAX];
     /* stats, quit…: the rest of the line after the name */
     struct evc_slice rest;
     /**
@@ -92,18 +112,16 @@ struct evc_request_parser {
 };
 
 /**
- * Takes one request from the front of input, which is not changed. May be called again with the same
- * bytes when a request could not be handled yet.
- *   0            a request in *ret; views into input (and the parser, for a base64 key), valid until
- *                those bytes are consumed or the next call
- *   EVC_E_AGAIN  with *ret_used 0: more bytes are needed. With *ret_used > 0: bytes of a refused data
- *                block were thrown away; consume them and call again with what is left, if anything
- *   EVC_E_INVALID a bad request: *ret_error is the reply line (with CRLF) memcached gives, empty where
- *                it says nothing (noreply); the connection stays in step
- *   EVC_E_PROTO  *ret_error as above (may be empty), then the connection must be closed (a line without
- *                end; HTTP)
- * *ret_used is always the bytes to consume from the front, after the request has been handled.
- * *ret_need, on EVC_E_AGAIN: the bytes the whole request will take, when known, else 0.
+ * Takes one request from the front of input, which is not changed. May be called again with the
+ * same bytes when a request could not be handled yet. 0            a request in *ret; views into
+ * input (and the parser, for a base64 key), valid until those bytes are consumed or the next call
+ *   EVC_E_AGAIN  with *ret_used 0: more bytes are needed. With *ret_used > 0: bytes of a refused
+ * data block were thrown away; consume them and call again with what is left, if anything
+ *   EVC_E_INVALID a bad request: *ret_error is the reply line (with CRLF) memcached gives, empty
+ * where it says nothing (noreply); the connection stays in step EVC_E_PROTO  *ret_error as above
+ * (may be empty), then the connection must be closed (a line without end; HTTP) *ret_used is always
+ * the bytes to consume from the front, after the request has been handled. *ret_need, on
+ * EVC_E_AGAIN: the bytes the whole request will take, when known, else 0.
  */
 EVC_MUST_USE int evc_request_parse(struct evc_request_parser *parser, char *input, size_t len,
                                    struct evc_request *ret, size_t *ret_used, size_t *ret_need,

@@ -19,7 +19,7 @@ struct evc_request_line {
     struct evc_slice token[EVC_REQUEST_TOKENS_MAX];
     unsigned count;
     uint32_t value_len_max;
-    char *decoded_key;      /* room for EVC_KEY_LEN_MAX bytes */
+    char *decoded_key; /* room for EVC_KEY_LEN_MAX bytes */
     /* found */
     size_t block_len;       /* the data block behind the line with its CRLF; 0: none */
     struct evc_slice error; /* when EVC_E_INVALID was returned; empty: memcached says nothing */

@@ -29,5 +29,5 @@ evc_wire_key_init(struct evc_wire_key *wire, struct evc_slice key)
         wire->is_base64 = (unsigned char)key.ptr[i] <= ' ' || key.ptr[i] == 0x7F;
     }
     return wire->is_base64 && evc_base64_encoded_len(key.len) > EVC_KEY_LEN_MAX ? EVC_E_INVALID
-                                                                               : EVC_OK;
+                                                                                : EVC_OK;
 }

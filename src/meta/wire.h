@@ -16,8 +16,8 @@
 
 enum {
     EVC_WIRE_LINE_MAX = 2048, /* longest line taken from a node or another relay */
-    /* What a line may need beside keys and names: a command, and a dozen flags with numbers. */
-    EVC_WIRE_LINE_REST = 512,
+    /* Room that any line of an operation or item fits in: key, and every flag with its number. */
+    EVC_WIRE_LINE_BYTES = 512,
 };
 
 /** Takes the next token, up to a blank, from *rest. False at the end. */
@@ -42,10 +42,10 @@ evc_wire_token(struct evc_slice *rest, struct evc_slice *ret_token)
 
 /**
  * The line at the front of input, without its CRLF. 0; EVC_E_AGAIN when it is not whole, with
- * *scanned moved on; EVC_E_PROTO when it is longer than EVC_WIRE_LINE_MAX or ends in a bare newline.
+ * *scanned moved on; EVC_E_PROTO when it is longer than EVC_WIRE_LINE_MAX or ends in a bare
+ * newline.
  */
-EVC_MUST_USE int evc_wire_line(struct evc_slice input, size_t *scanned,
-                               struct evc_slice *ret_line);
+EVC_MUST_USE int evc_wire_line(struct evc_slice input, size_t *scanned, struct evc_slice *ret_line);
 
 static inline char *
 evc_wire_put(char *out, struct evc_slice bytes)
@@ -93,7 +93,8 @@ struct evc_wire_key {
 /** 0, or EVC_E_INVALID: a key that must go in base64 and is too long for that. */
 EVC_MUST_USE int evc_wire_key_init(struct evc_wire_key *wire, struct evc_slice key);
 
-/** A blank and the key; the flag b is for evc_wire_put_key_flag. At most EVC_KEY_LEN_MAX + 1 bytes. */
+/** A blank and the key; the flag b is for evc_wire_put_key_flag. At most EVC_KEY_LEN_MAX + 1 bytes.
+ */
 static inline char *
 evc_wire_put_key(char *out, const struct evc_wire_key *wire)
 {

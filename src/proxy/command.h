@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a client's commands do. One table has a row for every command of the protocol: the handler,
+ * and for those this proxy does not serve the line that says so. Handlers are split by subject:
+ * read_commands.c, write_commands.c, admin_commands.c.
+ *
+ * A handler opens one exchange (a get: one per key), starts what has to be started, and returns;
+ * whoever gets the outcome composes the reply between evc_exchange_begin and evc_exchange_end.
+ */
+#ifndef EVC_PROXY_COMMAND_H
+#define EVC_PROXY_COMMAND_H
+
+#include <stdbool.h>
+
+#include "meta/request.h"
+
+struct evc_session;
+struct evc_exchange;
+
+/**
+ * Starts a request; needs evc_session_has_room. False: it has to wait for an earlier one about its
+ * key, or is a get that found room for some of its keys only; the same request must be given again.
+ */
+bool evc_command_dispatch(struct evc_session *session, const struct evc_request *request);
+
+/**
+ * Answers a storage request that the parser refused because its value is too large: with line, or
+ * not at all when that is empty (noreply). Needs evc_session_has_room.
+ */
+void evc_command_too_large(struct evc_session *session, const struct evc_request *request,
+                           struct evc_slice line);
+
+/** Whether replies to this command are a group that ends with END: get, gets, gat, gats. */
+bool evc_command_is_group(enum evc_command command);
+
+/* --- for the files of handlers --- */
+
+/** True when the whole request was taken. */
+typedef bool (*evc_command_fn)(struct evc_session *session, const struct evc_request *request);
+
+bool evc_command_get(struct evc_session *session, const struct evc_request *request);
+bool evc_command_mg(struct evc_session *session, const struct evc_request *request);
+
+bool evc_command_store(struct evc_session *session, const struct evc_request *request);
+bool evc_command_delete(struct evc_session *session, const struct evc_request *request);
+bool evc_command_touch(struct evc_session *session, const struct evc_request *request);
+bool evc_command_ms(struct evc_session *session, const struct evc_request *request);
+bool evc_command_md(struct evc_session *session, const struct evc_request *request);
+
+bool evc_command_mn(struct evc_session *session, const struct evc_request *request);
+bool evc_command_version(struct evc_session *session, const struct evc_request *request);
+bool evc_command_verbosity(struct evc_session *session, const struct evc_request *request);
+bool evc_command_stats(struct evc_session *session, const struct evc_request *request);
+bool evc_command_quit(struct evc_session *session, const struct evc_request *request);
+
+/** Answers with a CLIENT_ERROR line for something that is not served, and counts it. */
+void evc_command_refuse(struct evc_session *session, const struct evc_request *request,
+                        const char *line);
+
+/**
+ * Checks a meta request's flags against those served. True when all are; else the request has been
+ * answered. served: letters; refused: letters memcached knows and this proxy does not serve.
+ */
+bool evc_command_check_flags(struct evc_session *session, const struct evc_request *request,
+                             const char *served, const char *refused);
+
+/** A new exchange that remembers what a meta reply echoes; NULL without memory (session is
+ * closing). */
+struct evc_exchange *evc_command_open(struct evc_session *session,
+                                      const struct evc_request *request);
+
+#endif

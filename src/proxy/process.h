@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a proxy process consists of; private to proxy.c, which puts it together and takes it apart,
+ * and status.c, which tells of it. Everything but the workers' insides is written before the first
+ * thread starts and after the last has ended.
+ */
+#ifndef EVC_PROXY_PROCESS_H
+#define EVC_PROXY_PROCESS_H
+
+#include <jansson.h>
+
+#include "http/admin.h"
+#include "proxy/proxy.h"
+#include "proxy/worker.h"
+
+enum {
+    EVC_PROXY_FEED_MS_MAX = 1000, /* on the way out: how long the journals are fed */
+};
+
+struct evc_proxy {
+    struct evc_proxy_options options;
+    const struct evc_config_region *region;
+    struct evc_topology *topology;
+    struct evc_queue *queue;
+    /* journals[i] is worker i's; behind those, journals of workers that are no longer configured */
+    struct evc_journal *journals[EVC_CONFIG_WORKER_MAX];
+    unsigned journal_count;
+    struct evc_feeder *feeder;
+    struct evc_worker workers[EVC_CONFIG_WORKER_MAX];
+    unsigned worker_count; /* open; fixed before the first of their threads runs */
+    struct evc_admin *admin;
+    uint64_t started_unix_us;
+    atomic_uint connections;
+    /* sums for `stats nodes`, one array per worker: each is used by that worker's thread only */
+    struct evc_engine_node_stats *node_sums[EVC_CONFIG_WORKER_MAX];
+};
+
+/** The figures of all workers; the asking one's are published first. An asking worker's thread. */
+void evc_proxy_collect(void *ctx, struct evc_service *service, struct evc_totals *ret);
+
+/** The body of /status.json: docs/status.md has its fields. Any thread. NULL without memory. */
+json_t *evc_proxy_status(void *ctx);
+
+/** Whether every worker can reach its nodes. Any thread. */
+bool evc_proxy_is_ready(void *ctx);
+
+#endif

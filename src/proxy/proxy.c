@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts a proxy process together, waits for a signal, and takes it apart again. What is opened first
+ * is closed last: topology, queue, journals, feeder, workers, admin address.
+ */
+#include "proxy/proxy.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/directory.h"
+#include "base/log.h"
+#include "proxy/process.h"
+
+enum {
+    FILES_BESIDE_CONNECTIONS = 256, /* queue, journals, logs, admin, listeners */
+};
+
+/** "<root>/<region>", made if it is not there, and writable. ret: EVC_PATH_BYTES_MAX. */
+static int
+region_directory(const struct evc_proxy *proxy, const char *root, const char *setting, char *ret,
+                 struct evc_error *error)
+{
+    int len = snprintf(ret, EVC_PATH_BYTES_MAX, "%s/%s", root, proxy->region->name);
+    int status;
+
+    if (len < 0 || len >= EVC_PATH_BYTES_MAX) {
+        return evc_error_set(error, EVC_E_CONFIG, "%s: the path is too long", setting);
+    }
+    status = evc_directory_make(ret, error);
+    if (status == EVC_OK && access(ret, W_OK) != 0) {
+        status = evc_error_sys(error, errno, "%s: %s is not writable", setting, ret);
+    }
+    return status;
+}
+
+/* --- queue, journals, feeder --- */
+
+static int
+open_queue(struct evc_proxy *proxy, struct evc_error *error)
+{
+    const struct evc_config *config = proxy->options.config;
+    const char *groups[EVC_CONFIG_REGION_MAX];
+    char path[EVC_PATH_BYTES_MAX];
+    int status = region_directory(proxy, config->queue.path, "queue.path", path, error);
+
+    if (status != EVC_OK) {
+        return status;
+    }
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        groups[i] = config->regions[i].name; /* destinations; the own name is the repair group */
+    }
+    return evc_queue_embedded_open(
+        &(struct evc_queue_options){
+            .path = path,
+            .partition_count = config->queue.partitions,
+            .bytes_max = config->queue.bytes_max,
+            .durability =
+                config->queue.is_power_durable ? EVC_DURABILITY_POWER : EVC_DURABILITY_PROCESS,
+            .groups = groups,
+            .group_count = config->regions_count,
+        },
+        &proxy->queue, error);
+}
+
+static int
+open_journal(struct evc_proxy *proxy, const char *directory, unsigned slot, struct evc_error *error)
+{
+    const struct evc_config *config = proxy->options.config;
+    struct evc_journal *journal = NULL;
+    uint64_t replayed = 0;
+    int status =
+        evc_journal_open(directory, slot, config->journal.bytes, &journal, &replayed, error);
+
+    if (status != EVC_OK) {
+        return status;
+    }
+    evc_journal_set_partitions(journal, config->queue.partitions);
+    proxy->journals[proxy->journal_count++] = journal;
+    if (replayed > 0) {
+        evc_log_info("events of the last process are replayed", "slot=%u events=%llu", slot,
+                     (unsigned long long)replayed);
+    }
+    return EVC_OK;
+}
+
+static bool
+has_journal_file(const char *directory, unsigned slot)
+{
+    char file[EVC_PATH_BYTES_MAX + 32];
+
+    snprintf(file, sizeof(file), "%s/slot-%04u.journal", directory, slot);
+    return access(file, F_OK) == 0;
+}
+
+/**
+ * A journal for each worker, and those that workers left which are no longer configured: what is in
+ * them must still reach the queue, and their numbers belong to what this proxy has produced.
+ */
+static int
+open_journals(struct evc_proxy *proxy, struct evc_error *error)
+{
+    const struct evc_config *config = proxy->options.config;
+    char directory[EVC_PATH_BYTES_MAX];
+    int status = region_directory(proxy, config->journal.path, "journal.path", directory, error);
+
+    for (unsigned i = 0; i < EVC_CONFIG_WORKER_MAX && status == EVC_OK; i++) {
+        unsigned slot = evc_config_proxy_slot(proxy->options.index, i);
+
+        if (i < config->workers || has_journal_file(directory, slot)) {
+            status = open_journal(proxy, directory, slot, error);
+        }
+    }
+    return status;
+}
+
+/* --- workers --- */
+
+static int
+resolve_own_addresses(const struct evc_proxy *proxy, struct sockaddr_storage *ret_clients,
+                      struct sockaddr_storage *ret_relays, struct evc_error *error)
+{
+    unsigned index = proxy->options.index;
+    int status = evc_address_resolve(&proxy->region->proxies[index], ret_clients, error);
+
+    if (status == EVC_OK) {
+        status = evc_address_resolve(&proxy->region->receivers[index], ret_relays, error);
+    }
+    /* The workers' listeners share their address, so a second process would not be noticed there.
+     */
+    if (status == EVC_OK) {
+        status = evc_listener_probe((const struct sockaddr *)ret_clients, error);
+    }
+    if (status == EVC_OK) {
+        status = evc_listener_probe((const struct sockaddr *)ret_relays, error);
+    }
+    return status;
+}
+
+static int
+open_worker(struct evc_proxy *proxy, unsigned index, const struct sockaddr_storage *clients,
+            const struct sockaddr_storage *relays, struct evc_error *error)
+{
+    size_t node_count = proxy->topology->node_count;
+    int status;
+
+    proxy->node_sums[index] = calloc(2 * node_count, sizeof(*proxy->node_sums[index]));
+    if (!proxy->node_sums[index]) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    status = evc_worker_open(&proxy->workers[index],
+                             &(struct evc_worker_options){
+                                 .config = proxy->options.config,
+                                 .topology = proxy->topology,
+                                 .journal = proxy->journals[index],
+                                 .feeder = proxy->feeder,
+                                 .index = index,
+                                 .slot = evc_config_proxy_slot(proxy->options.index, index),
+                                 .client_address = (const struct sockaddr *)clients,
+                                 .relay_address = (const struct sockaddr *)relays,
+                                 .collector = {.collect = evc_proxy_collect, .ctx = proxy},
+                                 .connections = &proxy->connections,
+                             },
+                             error);
+    proxy->worker_count += status == EVC_OK;
+    return status;
+}
+
+static int
+start_workers(struct evc_proxy *proxy, struct evc_error *error)
+{
+    struct sockaddr_storage clients, relays;
+    int status = resolve_own_addresses(proxy, &clients, &relays, error);
+
+    for (unsigned i = 0; i < proxy->options.config->workers && status == EVC_OK; i++) {
+        status = open_worker(proxy, i, &clients, &relays, error);
+    }
+    for (unsigned i = 0; i < proxy->worker_count && status == EVC_OK; i++) {
+        status = evc_worker_run(&proxy->workers[i], error);
+    }
+    return status;
+}
+
+static void
+stop_workers(struct evc_proxy *proxy)
+{
+    for (unsigned i = 0; i < proxy->worker_count; i++) {
+        evc_worker_stop(&proxy->workers[i]);
+    }
+    for (unsigned i = 0; i < proxy->worker_count; i++) {
+        evc_worker_close(&proxy->workers[i]);
+    }
+    for (unsigned i = 0; i < EVC_CONFIG_WORKER_MAX; i++) {
+        free(proxy->node_sums[i]);
+    }
+}
+
+/* --- the process --- */
+
+static int
+start_admin(struct evc_proxy *proxy, struct evc_error *error)
+{
+    const struct evc_admin_handler handler = {
+        .status = evc_proxy_status,
+        .is_ready = evc_proxy_is_ready,
+        .ctx = proxy,
+    };
+
+    if (proxy->options.index > 0) {
+        return EVC_OK; /* the region's admin address is the first proxy's */
+    }
+    return evc_admin_start(&proxy->region->admin, &handler, &proxy->admin, error);
+}
+
+static int
+start(struct evc_proxy *proxy, struct evc_error *error)
+{
+    const struct evc_proxy_options *options = &proxy->options;
+    int status = evc_topology_create(options->config, options->region, options->local_zone,
+                                     &proxy->topology, error);
+
+    if (status == EVC_OK) {
+        status = open_queue(proxy, error);
+    }
+    if (status == EVC_OK) {
+        status = open_journals(proxy, error);
+    }
+    if (status == EVC_OK) {
+        status = evc_feeder_create(proxy->queue, options->config->queue.partitions, proxy->journals,
+                                   proxy->journal_count, &proxy->feeder, error);
+    }
+    if (status == EVC_OK) {
+        status = start_workers(proxy, error);
+    }
+    return status == EVC_OK ? start_admin(proxy, error) : status;
+}
+
+/** Takes apart whatever start put together. */
+static void
+stop(struct evc_proxy *proxy)
+{
+    evc_admin_stop(proxy->admin);
+    stop_workers(proxy);
+    evc_feeder_destroy(proxy->feeder, EVC_PROXY_FEED_MS_MAX);
+    for (unsigned i = 0; i < proxy->journal_count; i++) {
+        evc_journal_close(proxy->journals[i]);
+    }
+    evc_queue_close(proxy->queue);
+    evc_topology_unref(proxy->topology);
+    free(proxy);
+}
+
+/** Room for as many files as connections may need; says so when the system gives less. */
+static void
+raise_file_limit(const struct evc_proxy *proxy)
+{
+    const struct evc_config *config = proxy->options.config;
+    rlim_t wanted = (rlim_t)config->connections_max + FILES_BESIDE_CONNECTIONS +
+                    (rlim_t)config->workers * proxy->topology->node_count;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        evc_log_warn("fewer files may be open than connections_max needs",
+                     "wanted=%llu allowed=%llu", (unsigned long long)wanted,
+                     (unsigned long long)limit.rlim_cur);
+    }
+}
+
+static void
+wait_for_signal(const sigset_t *signals)
+{
+    int number = 0;
+
+    while (sigwait(signals, &number) != 0) {
+        continue; /* interrupted */
+    }
+    evc_log_info("stopping", "signal=%d", number);
+}
+
+int
+evc_proxy_run(const struct evc_proxy_options *options, struct evc_error *error)
+{
+    struct evc_proxy *proxy = calloc(1, sizeof(*proxy));
+    sigset_t signals, before;
+    int status;
+
+    if (!proxy) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    assert(options->region < options->config->regions_count);
+    proxy->options = *options;
+    proxy->region = &options->config->regions[options->region];
+    proxy->started_unix_us = evc_clock_unix_us();
+    assert(options->index < proxy->region->proxies_count);
+
+    /* Blocked before the first thread starts, so that every thread inherits it and only sigwait
+     * takes them. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    signal(SIGPIPE, SIG_IGN);
+
+    status = start(proxy, error);
+    if (status == EVC_OK) {
+        raise_file_limit(proxy);
+        evc_log_info("the proxy serves", "clients=%s relays=%s workers=%u",
+                     proxy->region->proxies[options->index].text,
+                     proxy->region->receivers[options->index].text, proxy->worker_count);
+        wait_for_signal(&signals);
+    }
+    stop(proxy);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the connections of one worker share: the port to the nodes, the writer and the applier, the
+ * pools requests and replies live in, the counters. session.h and receiver.h know their worker only
+ * through this struct, so a test can serve them from a table of items and without threads.
+ *
+ * Invariant: every exchange and chunk that was borrowed belongs to exactly one session or to one
+ * request that is still with the nodes. Owner: one loop.
+ */
+#ifndef EVC_PROXY_SERVICE_H
+#define EVC_PROXY_SERVICE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/pool.h"
+#include "net/loop.h"
+#include "proxy/stats.h"
+#include "replication/apply.h"
+#include "replication/write.h"
+#include "topology/config.h"
+
+enum {
+    EVC_SERVICE_EXCHANGES_MAX = 262144, /* requests of applications in progress per worker */
+    EVC_SERVICE_CHUNKS_MAX = 65536,     /* 64 MiB of replies waiting for their turn */
+    EVC_SERVICE_REFUSED_MAX = 64,       /* connections over the bound that are being told so */
+    EVC_SERVICE_RECEIVERS_MAX = 256,    /* relays' connections per worker */
+    EVC_SERVICE_SCRATCH_KEEP_BYTES =
+        64 * 1024,               /* memory the scratch buffer keeps between replies */
+    EVC_SERVICE_SWEEP_MS = 1000, /* how often slow clients are looked for */
+    EVC_CHUNK_BYTES = 1000,
+};
+
+/** A piece of a reply that waits for its turn. */
+struct evc_chunk {
+    struct evc_chunk *next; /* first: the pool's link while the chunk is free */
+    size_t len;
+    char bytes[EVC_CHUNK_BYTES];
+};
+
+struct evc_service;
+
+/** Where a worker's figures meet those of the others: production asks all workers of the process.
+ */
+struct evc_collector {
+    /** Fills *ret with the sums over all workers, service's own being exact. */
+    void (*collect)(void *ctx, struct evc_service *service, struct evc_totals *ret);
+    void *ctx;
+};
+
+struct evc_service {
+    /* immutable after init */
+    struct evc_loop *loop;
+    struct evc_node_port *port;
+    struct evc_writer *writer;
+    struct evc_applier *applier;
+    const struct evc_config *config;
+    unsigned region; /* index */
+    struct evc_collector collector;
+    /* shared, atomic */
+    atomic_uint *connections; /* of applications, over all workers of the process */
+    /* owner thread */
+    struct evc_counters counters;
+    struct evc_pool sessions_pool;
+    struct evc_pool receivers_pool;
+    struct evc_pool exchanges_pool;
+    struct evc_pool chunks_pool;
+    struct evc_list sessions;  /* with an open stream */
+    struct evc_list receivers; /* open, or with replicated writes in flight */
+    struct evc_list starved;   /* sessions that wait for an exchange */
+    struct evc_buf scratch;    /* where a reply is composed that cannot leave yet */
+    unsigned refused_count;    /* sessions over the bound, being told so */
+    bool is_draining;          /* no new requests are taken */
+};
+
+struct evc_service_options {
+    struct evc_loop *loop;
+    struct evc_node_port *port;
+    struct evc_writer *writer;
+    struct evc_applier *applier;
+    const struct evc_config *config;
+    unsigned region;
+    struct evc_collector collector;
+    atomic_uint *connections;
+};
+
+/** All that is pointed to outlives the service. Allocates nothing yet. */
+void evc_service_init(struct evc_service *service, const struct evc_service_options *options);
+
+/** Frees the pools. No session, receiver or exchange may be left. */
+void evc_service_finish(struct evc_service *service);
+
+/** Gives connections that were held back for what all share another chance. Once per turn. */
+void evc_service_continue(struct evc_service *service);
+
+/** Closes clients that have not read for EVC_SESSION_STALL_US. Every EVC_SERVICE_SWEEP_MS. */
+void evc_service_sweep(struct evc_service *service);
+
+/**
+ * Takes no further request, answers those that were taken, then closes each connection. Call again
+ * until evc_service_is_idle.
+ */
+void evc_service_drain(struct evc_service *service);
+
+/** Closes every connection at once. */
+void evc_service_close_all(struct evc_service *service);
+
+/** Whether a connection is open. */
+bool evc_service_has_connections(const struct evc_service *service);
+
+/** Whether no connection is left, and nothing that a client or relay asked for is with the nodes.
+ */
+bool evc_service_is_idle(const struct evc_service *service);
+
+#endif

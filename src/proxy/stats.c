@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See stats.h. Counters are structs of uint64_t alone, so they are added as arrays: a new counter
+ * needs no new line here.
+ */
+#include "proxy/stats.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(sizeof(struct evc_counters) % sizeof(uint64_t) == 0, "counters only");
+static_assert(sizeof(struct evc_write_stats) % sizeof(uint64_t) == 0, "counters only");
+static_assert(sizeof(struct evc_apply_stats) % sizeof(uint64_t) == 0, "counters only");
+
+int
+evc_figures_box_init(struct evc_figures_box *box, unsigned node_count)
+{
+    *box = (struct evc_figures_box){.node_count = node_count};
+    box->nodes = calloc(node_count > 0 ? node_count : 1, sizeof(*box->nodes));
+    if (!box->nodes) {
+        return EVC_E_NOMEM;
+    }
+    pthread_mutex_init(&box->lock, NULL);
+    return EVC_OK;
+}
+
+void
+evc_figures_box_finish(struct evc_figures_box *box)
+{
+    if (!box->nodes) {
+        return;
+    }
+    pthread_mutex_destroy(&box->lock);
+    free(box->nodes);
+    box->nodes = NULL;
+}
+
+void
+evc_figures_box_put(struct evc_figures_box *box, const struct evc_worker_figures *figures,
+                    const struct evc_engine_node_stats *nodes)
+{
+    pthread_mutex_lock(&box->lock);
+    box->figures = *figures;
+    memcpy(box->nodes, nodes, box->node_count * sizeof(*nodes));
+    pthread_mutex_unlock(&box->lock);
+}
+
+void
+evc_figures_box_get(struct evc_figures_box *box, struct evc_worker_figures *ret,
+                    struct evc_engine_node_stats *nodes)
+{
+    pthread_mutex_lock(&box->lock);
+    *ret = box->figures;
+    if (nodes) {
+        memcpy(nodes, box->nodes, box->node_count * sizeof(*nodes));
+    }
+    pthread_mutex_unlock(&box->lock);
+}
+
+/** Adds two structs of nothing but uint64_t. */
+static void
+add_cells(void *into, const void *from, size_t bytes)
+{
+    uint64_t *sum = into;
+    const uint64_t *term = from;
+
+    for (size_t i = 0; i < bytes / sizeof(uint64_t); i++) {
+        sum[i] += term[i];
+    }
+}
+
+void
+evc_figures_add(struct evc_worker_figures *into, const struct evc_worker_figures *from)
+{
+    add_cells(&into->counters, &from->counters, sizeof(into->counters));
+    add_cells(&into->writes, &from->writes, sizeof(into->writes));
+    add_cells(&into->applies, &from->applies, sizeof(into->applies));
+    into->clock_refused += from->clock_refused;
+    if (from->turn_busy_us_max > into->turn_busy_us_max) {
+        into->turn_busy_us_max = from->turn_busy_us_max;
+    }
+    into->is_ready = into->is_ready && from->is_ready;
+}
+
+void
+evc_node_figures_add(struct evc_engine_node_stats *into, const struct evc_engine_node_stats *from)
+{
+    into->ops_total += from->ops_total;
+    into->refused_total += from->refused_total;
+    into->unknown_total += from->unknown_total;
+    into->errors_total += from->errors_total;
+    into->reconnects_total += from->reconnects_total;
+    into->in_flight += from->in_flight;
+    into->bytes_in += from->bytes_in;
+    into->bytes_out += from->bytes_out;
+    if (into->state == EVC_NODE_STATE_UP && from->state != EVC_NODE_STATE_UP) {
+        into->state = from->state;
+        memcpy(into->why, from->why, sizeof(into->why));
+    }
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /status.json of a proxy, made on the HTTP thread from what the workers have published, the
+ * journals' and the feeder's own figures. Also the sums behind the `stats` commands.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/report.h"
+#include "meta/replication.h"
+#include "proxy/process.h"
+
+static const char *const write_result_names[EVC_WRITE_RESULT_MAX] = {
+    [EVC_WRITE_STORED] = "stored",   [EVC_WRITE_NOT_STORED] = "not_stored",
+    [EVC_WRITE_EXISTS] = "exists",   [EVC_WRITE_NOT_FOUND] = "not_found",
+    [EVC_WRITE_DELETED] = "deleted", [EVC_WRITE_TOUCHED] = "touched",
+    [EVC_WRITE_FAILED] = "failed",   [EVC_WRITE_REJECTED] = "rejected",
+};
+
+/* --- sums --- */
+
+static struct evc_worker *
+worker_of_service(struct evc_proxy *proxy, const struct evc_service *service)
+{
+    for (unsigned i = 0; i < proxy->worker_count; i++) {
+        if (&proxy->workers[i].service == service) {
+            return &proxy->workers[i];
+        }
+    }
+    return NULL;
+}
+
+/** Adds all workers up. nodes: topology->node_count cells, each; scratch likewise. */
+static void
+sum_workers(struct evc_proxy *proxy, struct evc_worker_figures *ret,
+            struct evc_engine_node_stats *nodes, struct evc_engine_node_stats *scratch)
+{
+    unsigned node_count = proxy->topology->node_count;
+
+    evc_figures_box_get(&proxy->workers[0].box, ret, nodes);
+    for (unsigned i = 1; i < proxy->worker_count; i++) {
+        struct evc_worker_figures figures;
+
+        evc_figures_box_get(&proxy->workers[i].box, &figures, scratch);
+        evc_figures_add(ret, &figures);
+        for (unsigned n = 0; n < node_count; n++) {
+            evc_node_figures_add(&nodes[n], &scratch[n]);
+        }
+    }
+}
+
+void
+evc_proxy_collect(void *ctx, struct evc_service *service, struct evc_totals *ret)
+{
+    struct evc_proxy *proxy = ctx;
+    struct evc_worker *worker = worker_of_service(proxy, service);
+    struct evc_engine_node_stats *nodes = proxy->node_sums[worker->options.index];
+
+    evc_worker_publish(worker);
+    *ret = (struct evc_totals){
+        .worker_count = proxy->worker_count,
+        .topology = proxy->topology,
+        .nodes = nodes,
+        .started_unix_us = proxy->started_unix_us,
+    };
+    sum_workers(proxy, &ret->sum, nodes, nodes + proxy->topology->node_count);
+}
+
+bool
+evc_proxy_is_ready(void *ctx)
+{
+    struct evc_proxy *proxy = ctx;
+
+    for (unsigned i = 0; i < proxy->worker_count; i++) {
+        struct evc_worker_figures figures;
+
+        evc_figures_box_get(&proxy->workers[i].box, &figures, NULL);
+        if (!figures.is_ready) {
+            return false;
+        }
+    }
+    return proxy->worker_count > 0;
+}
+
+/* --- JSON; a failed allocation inside leaves a member out, and the reader sees that --- */
+
+static json_t *
+writes_json(const struct evc_write_stats *stats)
+{
+    json_t *json = json_object();
+
+    for (unsigned i = 0; i < EVC_WRITE_RESULT_MAX; i++) {
+        (void)evc_report_set(json, write_result_names[i], stats->result[i]);
+    }
+    (void)evc_report_set(json, "in_flight", stats->in_flight);
+    (void)evc_report_set(json, "zone_failures", stats->zone_failures_total);
+    (void)evc_report_set(json, "repairs", stats->repairs_total);
+    (void)evc_report_set(json, "unknown", stats->unknown_total);
+    (void)evc_report_set(json, "races", stats->races_total);
+    return json;
+}
+
+static json_t *
+reads_json(const struct evc_counters *counters)
+{
+    json_t *json = json_object();
+
+    (void)evc_report_set(json, "hits", counters->get_hits);
+    (void)evc_report_set(json, "misses", counters->get_misses);
+    (void)evc_report_set(json, "errors", counters->get_errors);
+    (void)evc_report_set(json, "fallbacks", counters->read_fallbacks);
+    return json;
+}
+
+static json_t *
+applies_json(const struct evc_apply_stats *stats)
+{
+    json_t *json = json_object();
+
+    for (int i = 0; i < EVC_APPLY_RESULT_MAX; i++) {
+        (void)evc_report_set(json, evc_apply_result_str((enum evc_apply_result)i),
+                             stats->result[i]);
+    }
+    (void)evc_report_set(json, "races", stats->races_total);
+    return json;
+}
+
+static void
+put_figures(json_t *json, const struct evc_worker_figures *figures)
+{
+    const struct evc_counters *counters = &figures->counters;
+
+    (void)evc_report_set(json, "connections", counters->connections);
+    (void)evc_report_set(json, "connections_total", counters->connections_total);
+    (void)evc_report_set(json, "connections_rejected", counters->connections_rejected_total);
+    (void)evc_report_set(json, "connections_slow", counters->connections_slow_total);
+    (void)evc_report_set(json, "receivers", counters->receivers);
+    (void)evc_report_set(json, "receivers_refused", counters->receivers_refused_total);
+    (void)json_object_set_new(json, "writes", writes_json(&figures->writes));
+    (void)json_object_set_new(json, "reads", reads_json(counters));
+    (void)json_object_set_new(json, "applies", applies_json(&figures->applies));
+    (void)evc_report_set(json, "echoes", figures->applies.echoes_total);
+    (void)evc_report_set(json, "conflict_echoes", figures->applies.conflict_echoes_total);
+    (void)evc_report_set(json, "repairs",
+                         figures->writes.repairs_total + figures->applies.repairs_total);
+    (void)evc_report_set(json, "clock_refused", figures->clock_refused);
+    (void)evc_report_set(json, "bytes_read", counters->bytes_read);
+    (void)evc_report_set(json, "bytes_written", counters->bytes_written);
+    (void)evc_report_set(json, "replies_dropped", counters->staged_dropped);
+    (void)evc_report_set(json, "turn_busy_us_max", figures->turn_busy_us_max);
+}
+
+/** One slot: a worker and its journal, or a journal whose worker is no longer configured. */
+static json_t *
+slot_json(struct evc_proxy *proxy, unsigned index, const struct evc_journal_stats *stats)
+{
+    json_t *json = json_object();
+    char producer[2 * sizeof(uint64_t) + 1];
+
+    snprintf(producer, sizeof(producer), "%016llx",
+             (unsigned long long)evc_journal_producer(proxy->journals[index]));
+    (void)evc_report_set(json, "slot", evc_journal_slot(proxy->journals[index]));
+    (void)json_object_set_new(json, "producer", json_string(producer));
+    (void)json_object_set_new(json, "journal", evc_report_journal(stats));
+    if (index < proxy->worker_count) {
+        struct evc_worker_figures figures;
+
+        evc_figures_box_get(&proxy->workers[index].box, &figures, NULL);
+        put_figures(json, &figures);
+    }
+    return json;
+}
+
+/** `workers`, and the sums over journals: `produced` per partition and `lost_at_journal`. */
+static void
+put_slots(struct evc_proxy *proxy, json_t *json)
+{
+    unsigned partition_count = proxy->options.config->queue.partitions;
+    uint64_t produced[EVC_PARTITION_MAX] = {0};
+    json_t *slots = json_array();
+    uint64_t lost = 0;
+
+    for (unsigned i = 0; i < proxy->journal_count; i++) {
+        struct evc_journal_stats stats;
+
+        evc_journal_stats(proxy->journals[i], &stats);
+        lost += stats.lost_total;
+        for (unsigned p = 0; p < partition_count; p++) {
+            produced[p] += stats.produced[p];
+        }
+        (void)json_array_append_new(slots, slot_json(proxy, i, &stats));
+    }
+    (void)json_object_set_new(json, "workers", slots);
+    (void)json_object_set_new(json, "produced", evc_report_produced(produced, partition_count));
+    (void)evc_report_set(json, "lost_at_journal", lost);
+}
+
+static json_t *
+nodes_json(struct evc_proxy *proxy)
+{
+    const struct evc_topology *topology = proxy->topology;
+    struct evc_engine_node_stats *nodes = calloc(2 * (size_t)topology->node_count, sizeof(*nodes));
+    struct evc_worker_figures sum;
+    json_t *json = json_array();
+
+    if (!nodes) {
+        return json;
+    }
+    sum_workers(proxy, &sum, nodes, nodes + topology->node_count);
+    for (unsigned z = 0; z < topology->zone_count; z++) {
+        for (unsigned n = 0; n < topology->zones[z].node_count; n++) {
+            const struct evc_node *node = &topology->zones[z].nodes[n];
+
+            (void)json_array_append_new(json, evc_report_node(topology, node, &nodes[node->index]));
+        }
+    }
+    free(nodes);
+    return json;
+}
+
+json_t *
+evc_proxy_status(void *ctx)
+{
+    struct evc_proxy *proxy = ctx;
+    json_t *json = evc_report_process(&(struct evc_report_identity){
+        .part = "proxy",
+        .config = proxy->options.config,
+        .region = proxy->options.region,
+        .index = proxy->options.index,
+        .started_us = proxy->started_unix_us,
+    });
+
+    if (!json) {
+        return NULL;
+    }
+    put_slots(proxy, json);
+    (void)json_object_set_new(json, "feeder", evc_report_feeder(proxy->feeder));
+    (void)json_object_set_new(json, "queue", evc_report_queue(proxy->queue));
+    (void)json_object_set_new(json, "nodes", nodes_json(proxy));
+    return json;
+}

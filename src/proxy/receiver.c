@@ -166,8 +166,8 @@ take_item(struct evc_receiver *receiver, const struct evc_request *request)
 
     if (!token_number(request, 'O', UINT32_MAX, &opaque) ||
         !token_number(request, 'E', UINT64_MAX, &version) || version < EVC_VERSION_OURS_MIN ||
-        !evc_request_flag(request, 'T') || request->exptime < 0 || request->is_base64 ||
-        request->has_cas || request->mode != 'S') {
+        !evc_request_flag(request, 'T') || request->exptime < 0 || request->has_cas ||
+        request->mode != 'S') {
         refuse(receiver,
                "a replicated write is ms <key> <len> T<ttl> F<flags> E<version> O<opaque>");
         return EVC_E_PROTO;
@@ -331,9 +331,11 @@ on_closed(struct evc_stream *stream, int reason)
 {
     struct evc_receiver *receiver = receiver_of(stream);
 
-    evc_log_info("a relay has disconnected", "source=%s in_flight=%u reason=%s",
-                 receiver->source[0] ? receiver->source : "-", receiver->in_flight,
-                 reason == 0 ? "closed-here" : uv_err_name(reason));
+    if (receiver->source[0]) {
+        evc_log_info("a relay has disconnected", "source=%s in_flight=%u reason=%s",
+                     receiver->source, receiver->in_flight,
+                     reason == 0 ? "closed-here" : uv_err_name(reason));
+    }
     receiver->service->counters.receivers--;
     receiver->is_closing = true;
     receiver->is_closed = true;

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions against zones that are a table: what each command answers, in what order replies leave,
+ * what happens to clients that ask too much, read too little or go away. Transcripts run whole and
+ * byte by byte, and with zones that answer at once, in order, and in reverse.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "front.h"
+#include "proxy/session.h"
+
+enum {
+    VALUE_MAX = 300 * 1024
+};
+
+/** One connection's talk; the front starts empty. */
+struct talk {
+    const char *name;
+    const char *in;
+    const char *out;
+};
+
+static const struct talk talks[] = {
+    {"set and get", "set a 5 0 2\r\nhi\r\nget a\r\n", "STORED\r\nVALUE a 5 2\r\nhi\r\nEND\r\n"},
+    {"get misses", "get a b c\r\n", "END\r\n"},
+    {"get of many, some there", "set a 0 0 1\r\n1\r\nset c 7 0 1\r\n3\r\nget a b c\r\n",
+     "STORED\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nVALUE c 7 1\r\n3\r\nEND\r\n"},
+    {"the same key twice", "set a 0 0 1\r\n1\r\nget a a\r\n",
+     "STORED\r\nVALUE a 0 1\r\n1\r\nVALUE a 0 1\r\n1\r\nEND\r\n"},
+    {"an empty value", "set a 0 0 0\r\n\r\nget a\r\n", "STORED\r\nVALUE a 0 0\r\n\r\nEND\r\n"},
+    {"add", "add a 0 0 1\r\n1\r\nadd a 0 0 1\r\n2\r\nget a\r\n",
+     "STORED\r\nNOT_STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n"},
+    {"replace", "replace a 0 0 1\r\n1\r\nset a 0 0 1\r\n2\r\nreplace a 0 0 1\r\n3\r\nget a\r\n",
+     "NOT_STORED\r\nSTORED\r\nSTORED\r\nVALUE a 0 1\r\n3\r\nEND\r\n"},
+    {"delete hides the tombstone",
+     "set a 0 0 1\r\n1\r\ndelete a\r\ndelete a\r\nget a\r\nmg a v\r\n",
+     "STORED\r\nDELETED\r\nNOT_FOUND\r\nEND\r\nEN\r\n"},
+    {"add over a tombstone", "set a 0 0 1\r\n1\r\ndelete a\r\nadd a 0 0 1\r\n2\r\nget a\r\n",
+     "STORED\r\nDELETED\r\nSTORED\r\nVALUE a 0 1\r\n2\r\nEND\r\n"},
+    {"touch", "touch a 10\r\nset a 3 0 1\r\n1\r\ntouch a 10\r\nget a\r\nmg a t\r\n",
+     "NOT_FOUND\r\nSTORED\r\nTOUCHED\r\nVALUE a 3 1\r\n1\r\nEND\r\nHD t10\r\n"},
+    {"gat", "gat 20 a b\r\nset a 3 0 1\r\n1\r\ngat 20 a b\r\nmg a t\r\n",
+     "END\r\nSTORED\r\nVALUE a 3 1\r\n1\r\nEND\r\nHD t20\r\n"},
+    {"mg touches", "set a 3 0 1\r\n1\r\nmg a t T30\r\nmg b T30\r\n", "STORED\r\nHD t30\r\nEN\r\n"},
+    {"a negative time is over at once", "set a 0 -1 1\r\n1\r\nget a\r\n", "STORED\r\nEND\r\n"},
+    {"cas on what is not there, or is another",
+     "cas a 0 0 1 5\r\n1\r\nset a 0 0 1\r\n1\r\n"
+     "cas a 0 0 1 5\r\n2\r\ncas a 0 0 1 0\r\n2\r\n",
+     "NOT_FOUND\r\nSTORED\r\nEXISTS\r\nEXISTS\r\n"},
+    {"noreply",
+     "set a 0 0 1 noreply\r\n1\r\nadd a 0 0 1 noreply\r\n2\r\ntouch b 5 noreply\r\n"
+     "get a\r\ndelete a noreply\r\nget a\r\nmn\r\n",
+     "VALUE a 0 1\r\n1\r\nEND\r\nEND\r\nMN\r\n"},
+    {"meta set and get", "ms a 2 F5 T0 O9 k s\r\nhi\r\nmg a v f s k O3 t\r\nmg a\r\n",
+     "HD O9 ka s2\r\nVA 2 f5 s2 ka O3 t-1\r\nhi\r\nHD\r\n"},
+    {"meta set modes",
+     "ms a 1 MR\r\n1\r\nms a 1 ME\r\n2\r\nms a 1 ME k\r\n3\r\nms a 1 MR\r\n4\r\nmg a v\r\n",
+     "NS\r\nHD\r\nNS ka\r\nHD\r\nVA 1\r\n4\r\n"},
+    {"meta cas",
+     "ms a 1 C7\r\n1\r\nms a 1\r\n1\r\nms a 1 C7 O1\r\n2\r\nmd a C7\r\nmd a C0\r\nmg a v\r\n",
+     "NF\r\nHD\r\nEX O1\r\nEX\r\nEX\r\nVA 1\r\n1\r\n"},
+    {"meta delete", "md a O1\r\nms a 1\r\n1\r\nmd a O2 k\r\nmd a\r\n",
+     "NF O1\r\nHD\r\nHD O2 ka\r\nNF\r\n"},
+    {"quiet", "mg z v q\r\nms a 1 q\r\n1\r\nmg a v q\r\nmd a q\r\nmd a q\r\nmn\r\n",
+     "VA 1\r\n1\r\nNF\r\nMN\r\n"},
+    {"base64 key", "ms YQ== 1 b\r\n1\r\nget a\r\nmg YQ== b k v O1\r\n",
+     "HD\r\nVALUE a 0 1\r\n1\r\nEND\r\nVA 1 kYQ== b O1\r\n1\r\n"},
+    {"flags that are not served",
+     "mg a N30\r\nmg a R30\r\nms a 1 E5\r\n1\r\nms a 1 I\r\n1\r\nmd a x\r\n"
+     "md a I\r\nmd a E5\r\nms a 1 MA\r\n1\r\nms a 1 MP\r\n1\r\nmn\r\n",
+     "CLIENT_ERROR flag N of mg is not served by this proxy\r\n"
+     "CLIENT_ERROR flag R of mg is not served by this proxy\r\n"
+     "CLIENT_ERROR flag E of ms is not served by this proxy\r\n"
+     "CLIENT_ERROR flag I of ms is not served by this proxy\r\n"
+     "CLIENT_ERROR flag x of md is not served by this proxy\r\n"
+     "CLIENT_ERROR flag I of md is not served by this proxy\r\n"
+     "CLIENT_ERROR flag E of md is not served by this proxy\r\n"
+     "CLIENT_ERROR ms mode A is not served by this proxy\r\n"
+     "CLIENT_ERROR ms mode P is not served by this proxy\r\n"
+     "MN\r\n"},
+    {"commands that are not served",
+     "incr a 1\r\ndecr a 1\r\nappend a 0 0 1\r\n1\r\n"
+     "prepend a 0 0 1\r\n1\r\nflush_all\r\nma a\r\nme a\r\nmn\r\n",
+     "CLIENT_ERROR incr is not served by this proxy\r\n"
+     "CLIENT_ERROR decr is not served by this proxy\r\n"
+     "CLIENT_ERROR append is not served by this proxy\r\n"
+     "CLIENT_ERROR prepend is not served by this proxy\r\n"
+     "CLIENT_ERROR flush_all is not served by this proxy\r\n"
+     "CLIENT_ERROR ma is not served by this proxy\r\n"
+     "CLIENT_ERROR me is not served by this proxy\r\nMN\r\n"},
+    {"what memcached does not know", "hello 1 movies there 0\r\nnonsense\r\nmn\r\n",
+     "ERROR\r\nERROR\r\nMN\r\n"},
+    {"a tombstone is the proxy's own",
+     "set a 3888832173 0 0\r\n\r\nset a 3888832173 0 1\r\n1\r\nget a\r\n",
+     "CLIENT_ERROR these client flags with an empty value are reserved\r\n"
+     "STORED\r\nVALUE a 3888832173 1\r\n1\r\nEND\r\n"},
+    {"version and verbosity", "version\r\nverbosity 1\r\nverbosity 1 noreply\r\nmn\r\n",
+     "VERSION " EVC_VERSION "-evcache\r\nOK\r\nMN\r\n"},
+    {"unknown statistics", "stats nonsense\r\nmn\r\n", "ERROR\r\nMN\r\n"},
+};
+
+static void
+play(const struct talk *talk, enum front_pace pace, bool byte_by_byte)
+{
+    struct front *front = malloc(sizeof(*front));
+    size_t len = strlen(talk->out);
+    char *out = malloc(len + 1);
+    int fd;
+
+    assert_non_null(front);
+    assert_non_null(out);
+    front_start(front, 10, VALUE_MAX);
+    front_set_pace(front, pace);
+    fd = front_dial(front->client_port);
+    front_send(fd, talk->in, strlen(talk->in), byte_by_byte);
+    if (front_receive(fd, out, len) != len || strcmp(out, talk->out) != 0) {
+        fail_msg("%s (pace %d): expected\n%s\ngot\n%s", talk->name, (int)pace, talk->out, out);
+    }
+    shutdown(fd, SHUT_WR);
+    assert_int_equal(front_receive(fd, out, 1), 0); /* and nothing behind it */
+    close(fd);
+    front_stop(front);
+    free(out);
+    free(front);
+}
+
+static void
+test_session__talks_whole__answer_as_memcached(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++) {
+        for (int pace = FRONT_AT_ONCE; pace <= FRONT_IN_TURN; pace++) {
+            play(&talks[i], (enum front_pace)pace, false);
+        }
+    }
+}
+
+static void
+test_session__talks_byte_by_byte__answer_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++) {
+        play(&talks[i], FRONT_IN_TURN, true);
+    }
+}
+
+/* --- the order of replies --- */
+
+struct dialogue {
+    struct front front;
+    int fd;
+};
+
+static struct dialogue *
+open_dialogue(unsigned connections_max)
+{
+    struct dialogue *dialogue = malloc(sizeof(*dialogue));
+
+    assert_non_null(dialogue);
+    front_start(&dialogue->front, connections_max, VALUE_MAX);
+    dialogue->fd = front_dial(dialogue->front.client_port);
+    return dialogue;
+}
+
+static void
+close_dialogue(struct dialogue *dialogue)
+{
+    close(dialogue->fd);
+    front_stop(&dialogue->front);
+    free(dialogue);
+}
+
+static void
+say(struct dialogue *dialogue, const char *text)
+{
+    front_send(dialogue->fd, text, strlen(text), false);
+}
+
+static void
+expect(struct dialogue *dialogue, const char *text)
+{
+    size_t len = strlen(text);
+    char *got = malloc(len + 1);
+
+    assert_non_null(got);
+    front_receive(dialogue->fd, got, len);
+    assert_string_equal(got, text);
+    free(got);
+}
+
+/** Keys k0, k1… with values v0, v1… in both zones. */
+static void
+put_numbered(struct front *front, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char key[16], value[16];
+
+        snprintf(key, sizeof(key), "k%u", i);
+        snprintf(value, sizeof(value), "v%u", i);
+        front_put(front, 0, key, value, i, EVC_VERSION_OURS_MIN + i);
+        front_put(front, 1, key, value, i, EVC_VERSION_OURS_MIN + i);
+    }
+}
+
+/** Requests of every kind, answered by the zones in reverse: `rounds` times the same block. */
+static void
+check_order(enum front_pace pace, unsigned rounds)
+{
+    static const char block[] =
+        "get k1 k2 none\r\nmg k3 v\r\nversion\r\nmg none v O5\r\nset x 0 0 1\r\n1\r\n"
+        "mn\r\nmg k4 v q\r\nmg none q\r\nnonsense\r\n";
+    static const char answers[] =
+        "VALUE k1 1 2\r\nv1\r\nVALUE k2 2 2\r\nv2\r\nEND\r\nVA 2\r\nv3\r\n"
+        "VERSION " EVC_VERSION "-evcache\r\nEN O5\r\nSTORED\r\nMN\r\n"
+        "VA 2\r\nv4\r\nERROR\r\n";
+    struct dialogue *dialogue = open_dialogue(10);
+    struct evc_buf in, out;
+    char *got;
+
+    evc_buf_init(&in, 16 * 1024 * 1024);
+    evc_buf_init(&out, 16 * 1024 * 1024);
+    for (unsigned i = 0; i < rounds; i++) {
+        assert_int_equal(evc_buf_append(&in, EVC_SLICE(block)), 0);
+        assert_int_equal(evc_buf_append(&out, EVC_SLICE(answers)), 0);
+    }
+    put_numbered(&dialogue->front, 5);
+    front_set_pace(&dialogue->front, pace);
+    front_send(dialogue->fd, in.data, evc_buf_len(&in), false);
+    if (pace == FRONT_HELD) {
+        usleep(50 * 1000);
+        front_set_pace(&dialogue->front, FRONT_REVERSED);
+    }
+    got = malloc(evc_buf_len(&out) + 1);
+    assert_non_null(got);
+    assert_int_equal(front_receive(dialogue->fd, got, evc_buf_len(&out)), evc_buf_len(&out));
+    assert_memory_equal(got, out.data, evc_buf_len(&out));
+    free(got);
+    evc_buf_finish(&in);
+    evc_buf_finish(&out);
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__zones_answer_in_reverse__replies_in_order(void **state)
+{
+    (void)state;
+    check_order(FRONT_REVERSED, 1);
+    check_order(FRONT_HELD, 3);
+}
+
+static void
+test_session__more_requests_than_the_bound__all_answered_in_order(void **state)
+{
+    (void)state;
+    check_order(FRONT_AT_ONCE, 1000);
+    check_order(FRONT_IN_TURN, 1000);
+    check_order(FRONT_REVERSED, 1000);
+    check_order(FRONT_HELD, 1000);
+}
+
+static void
+test_session__get_of_more_keys_than_the_bound__one_group(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    enum {
+        KEYS = 3 * EVC_SESSION_EXCHANGES_MAX
+    };
+    char *line = malloc(KEYS * 8 + 16);
+    size_t len = 0;
+
+    (void)state;
+    assert_non_null(line);
+    put_numbered(&dialogue->front, 4);
+    len = (size_t)sprintf(line, "get k1");
+    for (int i = 0; i < KEYS; i++) {
+        len += (size_t)sprintf(line + len, " n%d", i);
+    }
+    len += (size_t)sprintf(line + len, " k2\r\nmn\r\n");
+    for (int pace = FRONT_AT_ONCE; pace <= FRONT_REVERSED; pace++) {
+        front_set_pace(&dialogue->front, (enum front_pace)pace);
+        front_send(dialogue->fd, line, len, false);
+        expect(dialogue, "VALUE k1 1 2\r\nv1\r\nVALUE k2 2 2\r\nv2\r\nEND\r\nMN\r\n");
+    }
+    free(line);
+    close_dialogue(dialogue);
+}
+
+/* --- versions --- */
+
+static void
+test_session__version_from_gets__cas_and_conditional_delete_take_it(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    char line[128], key[64];
+    unsigned long long version = 0;
+
+    (void)state;
+    front_put(&dialogue->front, 0, "a", "one", 0, EVC_VERSION_OURS_MIN + 77);
+    front_put(&dialogue->front, 1, "a", "one", 0, EVC_VERSION_OURS_MIN + 77);
+    snprintf(line, sizeof(line), "VALUE a 0 3 %llu\r\none\r\nEND\r\n",
+             (unsigned long long)EVC_VERSION_OURS_MIN + 77);
+    say(dialogue, "gets a\r\n");
+    expect(dialogue, line);
+    snprintf(line, sizeof(line), "cas a 0 0 3 %llu\r\ntwo\r\n",
+             (unsigned long long)EVC_VERSION_OURS_MIN + 77);
+    say(dialogue, line);
+    expect(dialogue, "STORED\r\n");
+
+    front_look(&dialogue->front, 0, "a", line);
+    assert_int_equal(sscanf(line, "0 %llu %63s", &version, key), 2);
+    assert_string_equal(key, "two");
+    assert_true(version > EVC_VERSION_OURS_MIN + 77);
+    snprintf(line, sizeof(line), "md a C%llu\r\nget a\r\n", version);
+    say(dialogue, line);
+    expect(dialogue, "HD\r\nEND\r\n");
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__meta_set_with_c__answers_the_version_stored(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    char line[256];
+    unsigned long long told = 0, stored = 0;
+
+    (void)state;
+    say(dialogue, "ms a 1 c\r\n1\r\n");
+    line[front_receive(dialogue->fd, line, 5)] = '\0'; /* "HD c" and the first digit */
+    for (size_t len = 5; line[len - 1] != '\n'; len++) {
+        front_receive(dialogue->fd, line + len, 1);
+    }
+    assert_int_equal(sscanf(line, "HD c%llu\r\n", &told), 1);
+    front_look(&dialogue->front, 1, "a", line);
+    assert_int_equal(sscanf(line, "0 %llu", &stored), 1);
+    assert_true(told == stored && told >= EVC_VERSION_OURS_MIN);
+    close_dialogue(dialogue);
+}
+
+/* --- zones that fail --- */
+
+static void
+test_session__local_zone_down__the_other_answers(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+
+    (void)state;
+    put_numbered(&dialogue->front, 3);
+    front_set_zone_down(&dialogue->front, 0, true);
+    say(dialogue, "get k1 k2\r\nset a 0 0 1\r\n1\r\nadd b 0 0 1\r\n1\r\nget a\r\n");
+    expect(dialogue, "VALUE k1 1 2\r\nv1\r\nVALUE k2 2 2\r\nv2\r\nEND\r\nSTORED\r\nSTORED\r\n"
+                     "VALUE a 0 1\r\n1\r\nEND\r\n");
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__no_zone_answers__one_error_line_per_request(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+
+    (void)state;
+    front_set_zone_down(&dialogue->front, 0, true);
+    front_set_zone_down(&dialogue->front, 1, true);
+    say(dialogue, "get a b c\r\nmg a v O1\r\nset a 0 0 1\r\n1\r\nset a 0 0 1 noreply\r\n1\r\n"
+                  "ms a 1 q\r\n1\r\ntouch a 1\r\nmn\r\n");
+    expect(dialogue, "SERVER_ERROR no zone answered\r\nSERVER_ERROR no zone answered\r\n"
+                     "SERVER_ERROR not enough zones acknowledged the write (0 of 1)\r\n"
+                     "SERVER_ERROR not enough zones acknowledged the write (0 of 1)\r\n"
+                     "SERVER_ERROR not enough zones acknowledged the write (0 of 1)\r\nMN\r\n");
+    close_dialogue(dialogue);
+}
+
+/* --- values that are too large --- */
+
+static void
+check_too_large(size_t value_len, size_t node_value_max)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    char *value = malloc(value_len);
+    char line[64], text[256];
+
+    assert_non_null(value);
+    memset(value, 'x', value_len);
+    front_set_node_value_max(&dialogue->front, node_value_max);
+    say(dialogue, "set a 0 0 3\r\nold\r\n");
+    expect(dialogue, "STORED\r\n");
+    snprintf(line, sizeof(line), "set a 0 0 %zu\r\n", value_len);
+    say(dialogue, line);
+    front_send(dialogue->fd, value, value_len, false);
+    say(dialogue, "\r\nmn\r\n");
+    expect(dialogue, "SERVER_ERROR object too large for cache\r\nMN\r\n");
+    say(dialogue, "get a\r\n");
+    expect(dialogue, "END\r\n");
+    usleep(50 * 1000); /* the delete goes on after the answer */
+    for (unsigned zone = 0; zone < FRONT_ZONES; zone++) {
+        front_look(&dialogue->front, zone, "a", text);
+        assert_int_equal(strncmp(text, "3888832173 ", 11), 0);
+    }
+    free(value);
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__value_over_the_bound__refused_and_the_old_one_deleted(void **state)
+{
+    (void)state;
+    check_too_large(VALUE_MAX + 1, VALUE_MAX);
+}
+
+static void
+test_session__value_too_large_for_the_nodes__refused_and_the_old_one_deleted(void **state)
+{
+    (void)state;
+    check_too_large(1000, 500);
+}
+
+/* --- clients that misbehave --- */
+
+static void
+test_session__client_goes_away__what_it_asked_is_given_back(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    struct evc_counters counters;
+    size_t exchanges = 0;
+
+    (void)state;
+    front_set_pace(&dialogue->front, FRONT_HELD);
+    say(dialogue, "get a b c\r\nset d 0 0 1\r\n1\r\nmn\r\ntouch e 1\r\n");
+    for (int i = 0; i < 500 && exchanges < 6; i++) {
+        usleep(1000);
+        front_counters(&dialogue->front, &counters, &exchanges);
+    }
+    assert_int_equal(exchanges, 6);
+    /* A reset: who only closes its half is still answered. */
+    assert_int_equal(setsockopt(dialogue->fd, SOL_SOCKET, SO_LINGER,
+                                &(struct linger){.l_onoff = 1, .l_linger = 0},
+                                sizeof(struct linger)),
+                     0);
+    close(dialogue->fd);
+    dialogue->fd = front_dial(dialogue->front.client_port);
+    for (int i = 0; i < 500 && exchanges > 5; i++) {
+        usleep(1000);
+        front_counters(&dialogue->front, &counters, &exchanges);
+    }
+    assert_int_equal(exchanges, 5); /* all but mn are still with the nodes */
+    front_set_pace(&dialogue->front, FRONT_IN_TURN);
+    say(dialogue, "get d\r\n");
+    expect(dialogue, "VALUE d 0 1\r\n1\r\nEND\r\n");
+    front_counters(&dialogue->front, &counters, &exchanges);
+    assert_int_equal(exchanges, 0);
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__client_does_not_read__held_back_and_then_served(void **state)
+{
+    enum {
+        GETS = 400,
+        LEN = 200 * 1024
+    };
+    struct dialogue *dialogue = open_dialogue(10);
+    char *value = malloc(LEN + 1);
+    char *got = malloc(LEN + 64);
+    struct evc_counters counters;
+    size_t exchanges;
+    int small = 64 * 1024;
+
+    (void)state;
+    assert_non_null(value);
+    assert_non_null(got);
+    memset(value, 'x', LEN);
+    value[LEN] = '\0';
+    front_put(&dialogue->front, 0, "big", value, 0, EVC_VERSION_OURS_MIN);
+    assert_int_equal(setsockopt(dialogue->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    for (int i = 0; i < GETS; i++) {
+        say(dialogue, "get big\r\n");
+        usleep(i < 60 ? 10 * 1000 : 0); /* until the kernel's buffers are full */
+    }
+    usleep(300 * 1000);
+    front_counters(&dialogue->front, &counters, &exchanges);
+    assert_true(counters.cmd_get < GETS); /* 80 MB asked for; a few are gathered */
+    for (int i = 0; i < GETS; i++) {
+        size_t len = LEN + strlen("VALUE big 0 204800\r\n\r\nEND\r\n");
+
+        assert_int_equal(front_receive(dialogue->fd, got, len), len);
+        assert_memory_equal(got + len - 5, "END\r\n", 5);
+    }
+    free(value);
+    free(got);
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__too_many_connections__told_and_closed(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(2);
+    int second = front_dial(dialogue->front.client_port);
+    int third;
+
+    (void)state;
+    say(dialogue, "mn\r\n");
+    expect(dialogue, "MN\r\n");
+    front_send(second, "mn\r\n", 4, false);
+    {
+        char got[5];
+
+        assert_int_equal(front_receive(second, got, 4), 4);
+    }
+    third = front_dial(dialogue->front.client_port);
+    {
+        char got[64];
+
+        front_receive(third, got, strlen("ERROR Too many open connections\r\n"));
+        assert_string_equal(got, "ERROR Too many open connections\r\n");
+    }
+    assert_true(front_is_closed(third));
+    close(third);
+    close(second);
+    for (int i = 0; i < 200 && atomic_load(&dialogue->front.connections) > 1; i++) {
+        usleep(5000);
+    }
+    second = front_dial(dialogue->front.client_port);
+    front_send(second, "mn\r\n", 4, false);
+    {
+        char got[5];
+
+        front_receive(second, got, 4);
+        assert_string_equal(got, "MN\r\n");
+    }
+    close(second);
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__quit_behind_requests__answered_then_closed(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+
+    (void)state;
+    say(dialogue, "set a 0 0 1\r\n1\r\nget a\r\nquit\r\nget a\r\n");
+    expect(dialogue, "STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
+    assert_true(front_is_closed(dialogue->fd));
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__line_without_end__told_and_closed(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    char line[EVC_REQUEST_LINE_MAX * 2];
+    char got[64];
+
+    (void)state;
+    memset(line, 'x', sizeof(line));
+    front_send(dialogue->fd, line, sizeof(line), false);
+    assert_true(front_receive(dialogue->fd, got, 5) == 5);
+    assert_true(front_is_closed(dialogue->fd));
+    close_dialogue(dialogue);
+}
+
+static void
+test_session__stats__names_of_memcached(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    char got[16 * 1024];
+    size_t len = 0;
+
+    (void)state;
+    say(dialogue, "set a 0 0 1\r\n1\r\nget a b\r\n");
+    expect(dialogue, "STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
+    say(dialogue, "stats\r\n");
+    do {
+        len += front_receive(dialogue->fd, got + len, 1);
+    } while (len < 30 || strcmp(got + len - 5, "END\r\n") != 0 || !strstr(got, "STAT threads"));
+    assert_non_null(strstr(got, "STAT cmd_get 2\r\n"));
+    assert_non_null(strstr(got, "STAT get_hits 1\r\n"));
+    assert_non_null(strstr(got, "STAT get_misses 1\r\n"));
+    assert_non_null(strstr(got, "STAT cmd_set 1\r\n"));
+    assert_non_null(strstr(got, "STAT curr_connections 1\r\n"));
+    say(dialogue, "stats settings\r\n");
+    expect(dialogue, "STAT maxconns 10\r\n");
+    close_dialogue(dialogue);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_session__talks_whole__answer_as_memcached),
+        cmocka_unit_test(test_session__talks_byte_by_byte__answer_the_same),
+        cmocka_unit_test(test_session__zones_answer_in_reverse__replies_in_order),
+        cmocka_unit_test(test_session__more_requests_than_the_bound__all_answered_in_order),
+        cmocka_unit_test(test_session__get_of_more_keys_than_the_bound__one_group),
+        cmocka_unit_test(test_session__version_from_gets__cas_and_conditional_delete_take_it),
+        cmocka_unit_test(test_session__meta_set_with_c__answers_the_version_stored),
+        cmocka_unit_test(test_session__local_zone_down__the_other_answers),
+        cmocka_unit_test(test_session__no_zone_answers__one_error_line_per_request),
+        cmocka_unit_test(test_session__value_over_the_bound__refused_and_the_old_one_deleted),
+        cmocka_unit_test(
+            test_session__value_too_large_for_the_nodes__refused_and_the_old_one_deleted),
+        cmocka_unit_test(test_session__client_goes_away__what_it_asked_is_given_back),
+        cmocka_unit_test(test_session__client_does_not_read__held_back_and_then_served),
+        cmocka_unit_test(test_session__too_many_connections__told_and_closed),
+        cmocka_unit_test(test_session__quit_behind_requests__answered_then_closed),
+        cmocka_unit_test(test_session__line_without_end__told_and_closed),
+        cmocka_unit_test(test_session__stats__names_of_memcached),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

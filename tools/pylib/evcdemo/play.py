@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens in the demo, in order, and the summary at its end."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -17,8 +18,13 @@ from .write import Crew, Ledger, write_all
 
 CONNECTIONS_PER_PROXY = 2
 SETTLE_LIMIT_S = 180.0
+DIRECTORIES_MAX = 9
 SAMPLE_S = 0.25
 KINDS = ("node", "proxy", "relay")
+
+
+class Failed(Exception):
+    """The demo cannot go on; the text says why."""
 
 
 class CpuMeter(threading.Thread):
@@ -54,11 +60,24 @@ class CpuMeter(threading.Thread):
         return used
 
 
+def take_directory(top):
+    """An empty build/demo; the next number while another demo runs there. Held until this one ends."""
+    for number in range(1, DIRECTORIES_MAX + 1):
+        directory = top / "build" / ("demo" if number == 1 else f"demo-{number}")
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        for entry in directory.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        return directory
+    raise Failed(f"{DIRECTORIES_MAX} demos run already")
+
+
 def prepare(options, top):
     """The configuration to run: the one given, or a copy of it with free ports; its data is fresh."""
-    directory = top / "build" / "demo"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    directory = take_directory(top)
     text = pathlib.Path(options.config).read_text(encoding="utf-8")
     regions = cache.parse_regions(text)
     addresses = [address for region in regions for address in region.addresses()]
@@ -167,10 +186,10 @@ def show_agreement(result, regions, evicted):
 
 
 def show_books(document):
-    shown = ("applied", "behind", "coalesced")
+    shown = ("applied", "identical", "coalesced", "filtered")
     others = [name for name in document["pairs"][0]["outcomes"] if name not in shown]
     screen.title("The books", "how every event ended, per source and destination")
-    heads = ("", "produced", *shown, "other", "in flight", "lost", "duplicate", "unexplained")
+    heads = ("", "produced", *shown, "other", "lost", "duplicate", "unexplained")
     rows, styles = [], {}
     for pair in sorted(document["pairs"], key=lambda pair: pair["group"] == "repair"):
         name = (f"{pair['source']}, repair" if pair["group"] == "repair"
@@ -181,8 +200,7 @@ def show_books(document):
         rows.append((name, screen.count(pair["produced"]),
                      *[screen.count(pair["outcomes"][outcome]) for outcome in shown],
                      screen.count(sum(pair["outcomes"][outcome] for outcome in others)),
-                     screen.count(pair["in_flight"]), screen.count(pair["lost"]),
-                     screen.count(pair["duplicate"]),
+                     screen.count(pair["lost"]), screen.count(pair["duplicate"]),
                      "unknown" if unexplained is None else screen.count(unexplained)))
     screen.table(heads, rows, styles)
     screen.line(screen.style("  other: " + ", ".join(others), "dim"))
@@ -298,7 +316,7 @@ def main(options, top):
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except (UpFailed, cache.StatusFailed, OSError) as error:
+    except (UpFailed, Failed, cache.StatusFailed, OSError) as error:
         screen.line(screen.style(f"tools/demo: {error}", "bad"))
         return 1
     except KeyboardInterrupt:

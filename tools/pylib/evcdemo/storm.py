@@ -2,6 +2,7 @@
 """The storm: changes from other regions than the one that loaded a key, some keys from two at once, and
 faults in the middle of it."""
 
+import os
 import random
 import signal
 import time
@@ -72,10 +73,10 @@ def _faults(regions, up, seconds):
     time.sleep(seconds * 0.15)
     zone = regions[1].zones[0]
     node = f"{regions[1].name}/node/{zone.name}/0"
-    up.kill(node, signal.SIGSTOP)
+    frozen_pid = up.kill(node, signal.SIGSTOP)
     screen.event(f"froze {node} ({zone.nodes[0]}) for {FREEZE_S:.0f} s", "warn")
     time.sleep(FREEZE_S)
-    up.kill(node, signal.SIGCONT)
+    os.kill(frozen_pid, signal.SIGCONT)
     screen.event(f"{node} runs again", "good")
     new_pid = up.wait_restarted(relay, pid)
     screen.event(f"{relay} is back (pid {new_pid})", "good")

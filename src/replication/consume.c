@@ -70,7 +70,7 @@ offer_events(struct evc_consume *consume, struct evc_batch *batch, unsigned part
     struct evc_event event;
 
     if (evc_record_reader_init(&reader, bytes) != EVC_OK) {
-        assert(!"a record that was readable a moment ago");
+        assert(false); /* it was readable a moment ago */
     }
     while (evc_record_reader_next(&reader, &event) == EVC_OK) {
         if (consume->ship) {

@@ -498,7 +498,7 @@ goes_ahead(const struct evc_write *write, const struct evc_node_op *look,
     case EVC_WRITE_KIND_MAX:
         break;
     }
-    assert(!"a kind that does not decide");
+    assert(false); /* a kind that does not decide */
     return false;
 }
 

@@ -265,7 +265,7 @@ int
 evc_yaml_read_string(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                      void *target)
 {
-    const char *text;
+    const char *text = NULL;
     int rc = evc_yaml_text(yaml, value, field->name, &text);
 
     if (rc == EVC_OK) {
@@ -281,7 +281,7 @@ int
 evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                    void *target)
 {
-    const char *text;
+    const char *text = NULL;
     int rc = evc_yaml_text(yaml, value, field->name, &text);
 
     if (rc != EVC_OK) {
@@ -307,7 +307,7 @@ read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_
                const struct evc_yaml_word *units, uint64_t *ret)
 {
     char allowed[YAML_ALLOWED_BYTES] = "";
-    const char *text;
+    const char *text = NULL;
     size_t digits, len = 0;
     int rc = evc_yaml_text(yaml, value, field->name, &text);
 
@@ -349,7 +349,7 @@ int
 evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                      void *target)
 {
-    const char *text;
+    const char *text = NULL;
     uint64_t number;
     int rc = evc_yaml_text(yaml, value, field->name, &text);
 
@@ -433,7 +433,7 @@ evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
                    void *target)
 {
     char allowed[YAML_ALLOWED_BYTES] = "";
-    const char *text;
+    const char *text = NULL;
     size_t len = 0;
     int rc = evc_yaml_text(yaml, value, field->name, &text);
 

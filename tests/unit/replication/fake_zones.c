@@ -98,7 +98,7 @@ submit(struct evc_node_port *port, struct evc_node_op *op)
             return;
         }
     }
-    assert(!"too many operations for the fake");
+    assert(false); /* too many operations for the fake */
 }
 
 void

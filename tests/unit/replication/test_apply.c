@@ -140,7 +140,7 @@ test_apply__newer_there__is_behind_and_echoed(void **state)
     assert_int_equal(f.result, EVC_APPLY_BEHIND);
     assert_true(f.newest == newer);
     assert_int_equal(f.zones.zone[0].writes, 0);
-    assert_int_equal(fake_sink_count(&f.sink, 0, newer), 1);
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_RESHIP, newer), 1);
     assert_int_equal(f.sink.count, 1);
 }
 
@@ -186,7 +186,7 @@ test_apply__raced_by_a_newer_write__keeps_the_newer(void **state)
     assert_int_equal(f.done_count, 1);
     assert_int_equal(f.zones.zone[0].cas, newer);
     assert_int_equal(f.result, EVC_APPLY_BEHIND);
-    assert_int_equal(fake_sink_count(&f.sink, 0, newer), 1);
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_RESHIP, newer), 1);
     assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_REPAIR, version), 1);
 }
 

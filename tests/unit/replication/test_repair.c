@@ -114,6 +114,14 @@ pass_ms(unsigned ms)
     }
 }
 
+/** Time goes by and nothing happens. */
+static void
+skip_ms(unsigned ms)
+{
+    f.now.mono_us += ms * 1000;
+    f.now.unix_us += ms * 1000;
+}
+
 static struct evc_repair_stats
 stats(void)
 {
@@ -197,7 +205,7 @@ test_repair__two_writers_far_apart__are_not(void **state)
 {
     (void)state;
     offer(version_of(1, 1), 0);
-    f.now.unix_us += (WINDOW_MS + 10) * 1000;
+    skip_ms(2 * WINDOW_MS + 10);
     offer(version_of(2, 2), 0);
     pass_ms(700);
     assert_int_equal(stats().asked_total, 0);
@@ -338,7 +346,7 @@ test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know(void **sta
     f.position = 100;
     offer(version_of(1, 1), 0);
     assert_int_equal(stats().blind_total, 1);
-    f.now.unix_us += 2 * WINDOW_MS * 1000;
+    skip_ms(2 * WINDOW_MS + 10);
     offer_at(version_of(2, 1), 0, "other", f.now.unix_us);
     assert_int_equal(stats().blind_total, 1);
 }
@@ -355,7 +363,7 @@ test_repair__waited_in_a_journal_past_memory__is_looked_at(void **state)
         offer_at(version_of(i, 1), 0, key, f.now.unix_us);
     }
     assert_int_equal(stats().blind_total, 3); /* since the first was forgotten for the fifth */
-    f.now.unix_us += 10000000;
+    skip_ms(10000);
     offer_at(version_of(20, 1), 0, "fresh", f.now.unix_us);
     assert_int_equal(stats().blind_total, 3);
     offer_at(version_of(21, 1), 0, "delayed", f.now.unix_us - 10000000);

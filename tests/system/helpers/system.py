@@ -21,6 +21,7 @@ from evc.up import Up
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 QUIET_LIMIT_S = 30.0
+COMPLAINTS = ("Sanitizer", "runtime error:", "Assertion ")
 
 
 def program():
@@ -134,4 +135,12 @@ class System:
         code, self.stop_seconds = self.up.stop(number)
         assert self.up.left() == [], self.up.output()
         assert not self.up.pids_path.exists()
+        assert self.complaints() == []
         return code
+
+    def complaints(self):
+        """Lines of the logs that no process should ever write: a failed assertion, a sanitizer's find."""
+        return [f"{path.name}: {line}"
+                for path in sorted((self.directory / "run" / "log").glob("*.log"))
+                for line in path.read_text(errors="replace").splitlines()
+                if any(word in line for word in COMPLAINTS)]

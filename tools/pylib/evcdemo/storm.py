@@ -56,7 +56,8 @@ def run(plan, ledger, regions, up, seconds, step):
         for writes, racing in ((plan.single[index], False), (plan.racing[index], True)):
             if writes:
                 crew.start(write_all, ledger, region.proxies[0], writes, step.add, racing, seconds)
-    crew.start(_faults, regions, up, seconds)
+    crew.start(_kill_relay, regions, up, seconds * 0.2)
+    crew.start(_freeze_node, regions, up, seconds * 0.35)
     crew.wait()
     # Of the keys two regions wrote at once, either region's last write may have won, nothing older.
     last = b"\nX-Round: %d in " % (HOT_ROUNDS - 1)
@@ -65,18 +66,21 @@ def run(plan, ledger, regions, up, seconds, step):
             ledger.expected[key] = {s for s in ledger.expected[key] if s and s.startswith(last)}
 
 
-def _faults(regions, up, seconds):
-    time.sleep(seconds * 0.2)
+def _kill_relay(regions, up, after):
+    time.sleep(after)
     relay = f"{regions[0].name}/relay/0"
     pid = up.kill(relay, signal.SIGKILL)
     screen.event(f"killed {relay} (kill -9, pid {pid})", "warn")
-    time.sleep(seconds * 0.15)
-    zone = regions[1].zones[0]
-    node = f"{regions[1].name}/node/{zone.name}/0"
-    frozen_pid = up.kill(node, signal.SIGSTOP)
-    screen.event(f"froze {node} ({zone.nodes[0]}) for {FREEZE_S:.0f} s", "warn")
-    time.sleep(FREEZE_S)
-    os.kill(frozen_pid, signal.SIGCONT)
-    screen.event(f"{node} runs again", "good")
     new_pid = up.wait_restarted(relay, pid)
     screen.event(f"{relay} is back (pid {new_pid})", "good")
+
+
+def _freeze_node(regions, up, after):
+    time.sleep(after)
+    zone = regions[1].zones[0]
+    node = f"{regions[1].name}/node/{zone.name}/0"
+    pid = up.kill(node, signal.SIGSTOP)
+    screen.event(f"froze {node} ({zone.nodes[0]}) for {FREEZE_S:.0f} s", "warn")
+    time.sleep(FREEZE_S)
+    os.kill(pid, signal.SIGCONT)
+    screen.event(f"{node} runs again", "good")

@@ -47,7 +47,7 @@ enum {
     OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0])
 };
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 print_sentence(const char *verb, const char *format, va_list args)
 {
     fprintf(stderr, "evcache %s: ", verb);

@@ -497,6 +497,8 @@ restamp(struct repair_item *item)
 
     item->goal.version = version > item->wish.known ? version : version + mask + 1;
     item->goal.is_restamped = true;
+    item->wish.known = item->goal.version;
+    item->wish.known_expiry_s = 0;
     evc_recent_learn(repair->recent, evc_key_entry_key(&item->key), item->goal.version);
     repair->stats.restamped_total++;
 }
@@ -569,9 +571,9 @@ on_all_read(struct repair_item *item)
 static void
 note_known(struct repair_wish *wish, evc_version version, uint32_t expiry_s)
 {
-    if (version > wish->known) {
+    if (version > wish->known || (version == wish->known && wish->known_expiry_s == 0)) {
         wish->known = version;
-        wish->known_expiry_s = expiry_s;
+        wish->known_expiry_s = expiry_s; /* not everybody who asks for repair knows it */
     }
 }
 

@@ -352,6 +352,7 @@ ask_for_repair(struct ship_item *item, evc_version version, uint8_t flags)
         .flags = EVC_EVENT_REPAIR | flags,
         .key = item_key(item),
         .version = version,
+        .expiry_s = version == item->current.version ? item->current.expiry_s : 0,
         .written_us = item->ship->now->unix_us,
     };
 

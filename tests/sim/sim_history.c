@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "sim_load.h"
 #include "sim_world.h"
 #include "topology/config.h"
 
@@ -57,6 +58,7 @@ add(struct sim_history *history, const struct sim_command *command)
         .version = command->version,
         .client_flags = command->client_flags,
         .value_len = command->value_len,
+        .has_ttl = command->ttl_s != 0 && command->client_flags != EVC_TOMBSTONE_FLAGS,
         .first_us = history->world->time.now_us,
         .landed_us = history->world->time.now_us,
     };
@@ -86,12 +88,15 @@ is_same_content(const struct sim_version *version, const struct sim_command *com
            memcmp(version->value, command->value, command->value_len) == 0;
 }
 
-/** A value that nodes dropped everywhere becomes a tombstone of the same version (rule gone). */
+/** A value that nodes dropped everywhere, or that ran out, becomes a tombstone of its version. */
 static bool
 is_burial(const struct sim_history *history, const struct sim_version *version,
           const struct sim_command *command)
 {
-    return history->key_lost_content[command->key] &&
+    bool may_be_gone =
+        history->key_lost_content[command->key] || history->world->plan.ttl_s < SIM_LONG_TTL_S;
+
+    return may_be_gone &&
            (command->client_flags == EVC_TOMBSTONE_FLAGS || sim_version_is_tombstone(version));
 }
 

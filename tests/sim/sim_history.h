@@ -33,6 +33,7 @@ struct sim_version {
     uint32_t client_flags;
     size_t value_len;
     char value[SIM_VALUE_MAX];
+    bool has_ttl;       /* and is no tombstone */
     uint64_t first_us;  /* when it first reached a node */
     uint64_t landed_us; /* when it last did by an unconditional write */
 };

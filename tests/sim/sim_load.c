@@ -17,7 +17,7 @@ enum {
     DEATH_US_MIN = 5 * MS,
     DEATH_US_MAX = 3 * S,
     AFTER_LAST_WRITE_US = 3 * S, /* faults go on for so long */
-    LONG_TTL_S = 3600,
+    SHORT_TTL_END_US = 60 * S,   /* after the last fault; by then it has run out everywhere */
     TOMBSTONE_TTL_S = 3600,
     BAD_CLOCK_US = 120 * S,
 };
@@ -49,6 +49,7 @@ plan_sizes(struct sim_plan *plan, struct sim_random *random)
     plan->recent_max = PICK(random, 1, 2, 8, 64, 64);
     plan->tombstone_ttl_s = TOMBSTONE_TTL_S;
     plan->ttl_chance = PICK(random, 0, 0, 100, 500);
+    plan->ttl_s = PICK(random, SIM_LONG_TTL_S, SIM_LONG_TTL_S, 1, 2, 4);
 }
 
 static void
@@ -147,7 +148,7 @@ on_write(void *ctx, uint64_t arg)
         request.client_flags = number;
     }
     if (sim_random_chance(&world->random, world->plan.ttl_chance)) {
-        request.exptime = LONG_TTL_S;
+        request.exptime = world->plan.ttl_s;
     }
     request.unique = kind == EVC_WRITE_CAS ? seen_by_application(world, process, key) : 0;
     request.want_existed = sim_random_chance(&world->random, 500);
@@ -248,6 +249,14 @@ on_clock_step(void *ctx, uint64_t arg)
                   process->skew_us);
 }
 
+/** Nothing: rest is not before it. */
+static void
+on_end(void *ctx, uint64_t arg)
+{
+    (void)arg;
+    sim_world_say(ctx, "what has a short time to live is gone");
+}
+
 static void
 schedule_faults(struct sim_world *world, unsigned count, sim_call_fn fault)
 {
@@ -274,6 +283,9 @@ sim_load_schedule(struct sim_world *world)
     schedule_faults(world, plan->evictions, on_eviction);
     schedule_faults(world, plan->kills, on_kill);
     schedule_faults(world, plan->clock_steps, on_clock_step);
+    sim_time_after(&world->time,
+                   plan->faults_until_us + (plan->ttl_s < SIM_LONG_TTL_S ? SHORT_TTL_END_US : 0),
+                   on_end, world, 0);
     if (plan->has_bad_clock) {
         world->regions[0].proxies[0].skew_us = BAD_CLOCK_US;
     }

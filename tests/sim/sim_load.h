@@ -10,6 +10,10 @@ struct sim_plan;
 struct sim_random;
 struct sim_world;
 
+enum {
+    SIM_LONG_TTL_S = 3600 /* outlives every run */
+};
+
 /** Draws a plan. */
 void sim_load_plan(struct sim_plan *plan, struct sim_random *random);
 

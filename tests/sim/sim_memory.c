@@ -5,6 +5,7 @@
  */
 #include "sim_memory.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,16 @@
 void *__real_malloc(size_t bytes);
 void *__real_realloc(void *ptr, size_t bytes);
 void __real_free(void *ptr);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_realloc(void *ptr, size_t bytes);
 void __wrap_free(void *ptr);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
 struct block {
     _Alignas(16) struct evc_list link;
+    void *base; /* where the real block begins */
 };
 
 static struct sim_memory *owner;
@@ -45,7 +49,7 @@ sim_memory_drop(struct sim_memory *memory)
     struct evc_list *link;
 
     while ((link = evc_list_pop_front(&memory->blocks))) {
-        __real_free(EVC_CONTAINER_OF(link, struct block, link));
+        __real_free(EVC_CONTAINER_OF(link, struct block, link)->base);
     }
 }
 
@@ -73,9 +77,11 @@ sim_keep_free(void *ptr)
     __real_free(ptr);
 }
 
+/** The block before ptr belongs to whoever is entered. */
 static void *
-adopt(struct block *block)
+adopt(struct block *block, void *base)
 {
+    block->base = base;
     evc_list_init(&block->link);
     if (owner) {
         evc_list_push_back(&owner->blocks, &block->link);
@@ -94,7 +100,16 @@ __wrap_malloc(size_t bytes)
 {
     struct block *block = __real_malloc(sizeof(*block) + bytes);
 
-    return block ? adopt(block) : NULL;
+    return block ? adopt(block, block) : NULL;
+}
+
+void *
+__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    size_t head = (sizeof(struct block) + alignment - 1) / alignment * alignment;
+    char *base = __real_aligned_alloc(alignment, head + bytes);
+
+    return base ? adopt((struct block *)(void *)(base + head) - 1, base) : NULL;
 }
 
 void *
@@ -114,6 +129,7 @@ __wrap_realloc(void *ptr, size_t bytes)
     if (!ptr) {
         return __wrap_malloc(bytes);
     }
+    assert(block_of(ptr)->base == block_of(ptr)); /* nobody grows an aligned block */
     before = block_of(ptr)->link.prev;
     before = before == &block_of(ptr)->link ? NULL : before;
     evc_list_remove(&block_of(ptr)->link);
@@ -121,6 +137,7 @@ __wrap_realloc(void *ptr, size_t bytes)
     if (!block) {
         return NULL; /* ptr still lives, outside its owner's list: the process is about to fail */
     }
+    block->base = block;
     evc_list_init(&block->link);
     if (before) {
         evc_list_push_back(before->next, &block->link);
@@ -133,6 +150,6 @@ __wrap_free(void *ptr)
 {
     if (ptr) {
         evc_list_remove(&block_of(ptr)->link);
-        __real_free(block_of(ptr));
+        __real_free(block_of(ptr)->base);
     }
 }

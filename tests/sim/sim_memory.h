@@ -2,7 +2,8 @@
 /*
  * The memory of a simulated process, so that a kill can take it away: whatever production code
  * allocates while a process is entered belongs to that process. The program is linked with --wrap
- * for malloc, calloc, realloc and free, which lead here; the production object files are untouched.
+ * for malloc, calloc, realloc, aligned_alloc and free, which lead here; the production object files
+ * are untouched.
  *
  * The simulation itself keeps what must outlive processes through sim_keep_*.
  */

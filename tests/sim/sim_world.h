@@ -52,6 +52,7 @@ struct sim_plan {
     uint64_t faults_until_us;
     uint32_t tombstone_ttl_s;
     unsigned ttl_chance; /* writes with a time to live */
+    unsigned ttl_s;      /* when short, what has one is gone by the end */
     unsigned zones_needed;
     unsigned recent_max; /* events a repair group remembers */
     bool has_bad_clock;  /* one proxy's clock is beyond the drift bound */

@@ -14,90 +14,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/directory.h"
 #include "base/log.h"
+#include "daemon/storage.h"
 #include "proxy/process.h"
 
 enum {
     FILES_BESIDE_CONNECTIONS = 256, /* queue, journals, logs, admin, listeners */
 };
 
-/** "<root>/<region>", made if it is not there, and writable. ret: EVC_PATH_BYTES_MAX. */
-static int
-region_directory(const struct evc_proxy *proxy, const char *root, const char *setting, char *ret,
-                 struct evc_error *error)
-{
-    int len = snprintf(ret, EVC_PATH_BYTES_MAX, "%s/%s", root, proxy->region->name);
-    int status;
-
-    if (len < 0 || len >= EVC_PATH_BYTES_MAX) {
-        return evc_error_set(error, EVC_E_CONFIG, "%s: the path is too long", setting);
-    }
-    status = evc_directory_make(ret, error);
-    if (status == EVC_OK && access(ret, W_OK) != 0) {
-        status = evc_error_sys(error, errno, "%s: %s is not writable", setting, ret);
-    }
-    return status;
-}
-
 /* --- queue, journals, feeder --- */
-
-static int
-open_queue(struct evc_proxy *proxy, struct evc_error *error)
-{
-    const struct evc_config *config = proxy->options.config;
-    const char *groups[EVC_CONFIG_REGION_MAX];
-    char path[EVC_PATH_BYTES_MAX];
-    int status = region_directory(proxy, config->queue.path, "queue.path", path, error);
-
-    if (status != EVC_OK) {
-        return status;
-    }
-    for (unsigned i = 0; i < config->regions_count; i++) {
-        groups[i] = config->regions[i].name; /* destinations; the own name is the repair group */
-    }
-    return evc_queue_embedded_open(
-        &(struct evc_queue_options){
-            .path = path,
-            .partition_count = config->queue.partitions,
-            .bytes_max = config->queue.bytes_max,
-            .durability =
-                config->queue.is_power_durable ? EVC_DURABILITY_POWER : EVC_DURABILITY_PROCESS,
-            .groups = groups,
-            .group_count = config->regions_count,
-        },
-        &proxy->queue, error);
-}
-
-static int
-open_journal(struct evc_proxy *proxy, const char *directory, unsigned slot, struct evc_error *error)
-{
-    const struct evc_config *config = proxy->options.config;
-    struct evc_journal *journal = NULL;
-    uint64_t replayed = 0;
-    int status =
-        evc_journal_open(directory, slot, config->journal.bytes, &journal, &replayed, error);
-
-    if (status != EVC_OK) {
-        return status;
-    }
-    evc_journal_set_partitions(journal, config->queue.partitions);
-    proxy->journals[proxy->journal_count++] = journal;
-    if (replayed > 0) {
-        evc_log_info("events of the last process are replayed", "slot=%u events=%llu", slot,
-                     (unsigned long long)replayed);
-    }
-    return EVC_OK;
-}
-
-static bool
-has_journal_file(const char *directory, unsigned slot)
-{
-    char file[EVC_PATH_BYTES_MAX + 32];
-
-    snprintf(file, sizeof(file), "%s/slot-%04u.journal", directory, slot);
-    return access(file, F_OK) == 0;
-}
 
 /**
  * A journal for each worker, and those that workers left which are no longer configured: what is in
@@ -107,14 +32,16 @@ static int
 open_journals(struct evc_proxy *proxy, struct evc_error *error)
 {
     const struct evc_config *config = proxy->options.config;
-    char directory[EVC_PATH_BYTES_MAX];
-    int status = region_directory(proxy, config->journal.path, "journal.path", directory, error);
+    unsigned region = proxy->options.region;
+    int status = EVC_OK;
 
     for (unsigned i = 0; i < EVC_CONFIG_WORKER_MAX && status == EVC_OK; i++) {
         unsigned slot = evc_config_proxy_slot(proxy->options.index, i);
 
-        if (i < config->workers || has_journal_file(directory, slot)) {
-            status = open_journal(proxy, directory, slot, error);
+        if (i < config->workers || evc_storage_has_journal(config, region, slot)) {
+            status = evc_storage_open_journal(config, region, slot,
+                                              &proxy->journals[proxy->journal_count], error);
+            proxy->journal_count += status == EVC_OK;
         }
     }
     return status;
@@ -226,7 +153,8 @@ start(struct evc_proxy *proxy, struct evc_error *error)
                                      &proxy->topology, error);
 
     if (status == EVC_OK) {
-        status = open_queue(proxy, error);
+        status = evc_storage_open_queue(proxy->options.config, proxy->options.region, &proxy->queue,
+                                        error);
     }
     if (status == EVC_OK) {
         status = open_journals(proxy, error);
@@ -241,13 +169,38 @@ start(struct evc_proxy *proxy, struct evc_error *error)
     return status == EVC_OK ? start_admin(proxy, error) : status;
 }
 
+/** What could not be fed in time stays in the journals for the next process. */
+static void
+tell_what_is_left(const struct evc_proxy *proxy, uint64_t started_us, uint64_t drained_us)
+{
+    uint64_t waiting = 0;
+
+    for (unsigned i = 0; i < proxy->journal_count; i++) {
+        struct evc_journal_stats stats;
+
+        evc_journal_stats(proxy->journals[i], &stats);
+        waiting += stats.events_waiting;
+    }
+    evc_log_info("stopped", "drain_ms=%llu feed_ms=%llu events_left=%llu",
+                 (unsigned long long)(drained_us - started_us) / 1000,
+                 (unsigned long long)(evc_clock_mono_us() - drained_us) / 1000,
+                 (unsigned long long)waiting);
+}
+
 /** Takes apart whatever start put together. */
 static void
 stop(struct evc_proxy *proxy)
 {
+    uint64_t started_us = evc_clock_mono_us();
+    uint64_t drained_us;
+
     evc_admin_stop(proxy->admin);
     stop_workers(proxy);
+    drained_us = evc_clock_mono_us();
     evc_feeder_destroy(proxy->feeder, EVC_PROXY_FEED_MS_MAX);
+    if (proxy->worker_count > 0) {
+        tell_what_is_left(proxy, started_us, drained_us);
+    }
     for (unsigned i = 0; i < proxy->journal_count; i++) {
         evc_journal_close(proxy->journals[i]);
     }

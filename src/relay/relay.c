@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "daemon/storage.h"
 #include "relay/state.h"
 
 enum {
@@ -22,7 +23,6 @@ enum {
     RELAY_SETTLE_SLACK_US = 50 * 1000,
     RELAY_STATUS_TIMEOUT_MS = 1000,
     RELAY_DRAIN_MS = 500,
-    RELAY_PATH_BYTES = 4096,
 };
 
 /* --- at work --- */
@@ -155,50 +155,18 @@ admin_is_ready(void *ctx)
 /* --- start --- */
 
 static int
-open_queue(struct evc_relay *relay, struct evc_error *error)
-{
-    const struct evc_config *config = relay->options.config;
-    const char *groups[EVC_CONFIG_REGION_MAX];
-    char path[RELAY_PATH_BYTES];
-
-    for (unsigned i = 0; i < config->regions_count; i++) {
-        groups[i] = config->regions[i].name;
-    }
-    snprintf(path, sizeof(path), "%s/%s", config->queue.path, relay->region->name);
-    return evc_queue_embedded_open(
-        &(struct evc_queue_options){
-            .path = path,
-            .partition_count = config->queue.partitions,
-            .bytes_max = config->queue.bytes_max,
-            .durability =
-                config->queue.is_power_durable ? EVC_DURABILITY_POWER : EVC_DURABILITY_PROCESS,
-            .groups = groups,
-            .group_count = config->regions_count,
-        },
-        &relay->queue, error);
-}
-
-static int
 open_journal(struct evc_relay *relay, struct evc_error *error)
 {
     const struct evc_config *config = relay->options.config;
     unsigned slot = evc_config_relay_slot(relay->options.index);
-    char path[RELAY_PATH_BYTES];
-    uint64_t replayed;
-    int rc;
+    int rc = evc_storage_open_journal(config, relay->options.region, slot, &relay->journal, error);
 
-    snprintf(path, sizeof(path), "%s/%s", config->journal.path, relay->region->name);
-    rc = evc_journal_open(path, slot, config->journal.bytes, &relay->journal, &replayed, error);
     if (rc != EVC_OK) {
         return rc;
     }
-    evc_journal_set_partitions(relay->journal, config->queue.partitions);
     evc_version_clock_init(&relay->clock, evc_version_writer_make(relay->options.region, slot),
                            config->drift_ms);
     evc_version_clock_keep(&relay->clock, evc_journal_clock_cell(relay->journal));
-    if (replayed > 0) {
-        evc_log_info("journal replayed", "slot=%u events=%llu", slot, (unsigned long long)replayed);
-    }
     relay->sink.append = sink_append;
     return evc_feeder_create(relay->queue, config->queue.partitions, &relay->journal, 1,
                              &relay->feeder, error);
@@ -404,7 +372,8 @@ start_hooks(struct evc_relay *relay)
 static int
 start(struct evc_relay *relay, struct evc_error *error)
 {
-    int rc = open_queue(relay, error);
+    int rc =
+        evc_storage_open_queue(relay->options.config, relay->options.region, &relay->queue, error);
 
     rc = rc ? rc : open_journal(relay, error);
     rc = rc ? rc : start_engine(relay, error);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See storage.h. */
+#include "daemon/storage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static int
+region_path(const struct evc_config *config, unsigned region, const char *root, const char *setting,
+            char ret[EVC_PATH_BYTES_MAX], struct evc_error *error)
+{
+    int len = snprintf(ret, EVC_PATH_BYTES_MAX, "%s/%s", root, config->regions[region].name);
+
+    if (len < 0 || len >= EVC_PATH_BYTES_MAX) {
+        return evc_error_set(error, EVC_E_CONFIG, "%s: the path is too long", setting);
+    }
+    return EVC_OK;
+}
+
+/** Makes the region's directory below root; setting: the root's name in the configuration. */
+static int
+make_region_directory(const struct evc_config *config, unsigned region, const char *root,
+                      const char *setting, char ret[EVC_PATH_BYTES_MAX], struct evc_error *error)
+{
+    int status = region_path(config, region, root, setting, ret, error);
+
+    status = status ? status : evc_directory_make(ret, error);
+    if (status == EVC_OK && access(ret, W_OK) != 0) {
+        status = evc_error_sys(error, errno, "%s: %s is not writable", setting, ret);
+    }
+    return status;
+}
+
+int
+evc_storage_open_queue(const struct evc_config *config, unsigned region, struct evc_queue **ret,
+                       struct evc_error *error)
+{
+    const char *groups[EVC_CONFIG_REGION_MAX];
+    char path[EVC_PATH_BYTES_MAX];
+    int status =
+        make_region_directory(config, region, config->queue.path, "queue.path", path, error);
+
+    if (status != EVC_OK) {
+        return status;
+    }
+    for (unsigned i = 0; i < config->regions_count; i++) {
+        groups[i] = config->regions[i].name;
+    }
+    return evc_queue_embedded_open(
+        &(struct evc_queue_options){
+            .path = path,
+            .partition_count = config->queue.partitions,
+            .bytes_max = config->queue.bytes_max,
+            .durability =
+                config->queue.is_power_durable ? EVC_DURABILITY_POWER : EVC_DURABILITY_PROCESS,
+            .groups = groups,
+            .group_count = config->regions_count,
+        },
+        ret, error);
+}
+
+bool
+evc_storage_has_journal(const struct evc_config *config, unsigned region, unsigned slot)
+{
+    char path[EVC_PATH_BYTES_MAX];
+    char file[EVC_PATH_BYTES_MAX + 32];
+
+    if (region_path(config, region, config->journal.path, "journal.path", path, NULL) != EVC_OK) {
+        return false;
+    }
+    snprintf(file, sizeof(file), "%s/slot-%04u.journal", path, slot);
+    return access(file, F_OK) == 0;
+}
+
+int
+evc_storage_open_journal(const struct evc_config *config, unsigned region, unsigned slot,
+                         struct evc_journal **ret, struct evc_error *error)
+{
+    char path[EVC_PATH_BYTES_MAX];
+    uint64_t replayed = 0;
+    int status =
+        make_region_directory(config, region, config->journal.path, "journal.path", path, error);
+
+    status = status ? status
+                    : evc_journal_open(path, slot, config->journal.bytes, ret, &replayed, error);
+    if (status != EVC_OK) {
+        return status;
+    }
+    evc_journal_set_partitions(*ret, config->queue.partitions);
+    if (replayed > 0) {
+        evc_log_info("events of the last process are replayed", "slot=%u events=%llu", slot,
+                     (unsigned long long)replayed);
+    }
+    return EVC_OK;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the processes of a region keep on disk, opened as the configuration says: the queue, the journals. */
+#ifndef EVC_DAEMON_STORAGE_H
+#define EVC_DAEMON_STORAGE_H
+
+#include "base/directory.h"
+#include "queue/journal.h"
+#include "queue/queue.h"
+#include "topology/config.h"
+
+/**
+ * The region's queue, <queue.path>/<region>, with a group for every region: the others are destinations,
+ * the own name is the repair group. 0 or a status, with *error naming setting and path.
+ */
+EVC_MUST_USE int evc_storage_open_queue(const struct evc_config *config, unsigned region,
+                                        struct evc_queue **ret, struct evc_error *error);
+
+/** Whether a slot of the region has a journal file. */
+bool evc_storage_has_journal(const struct evc_config *config, unsigned region, unsigned slot);
+
+/**
+ * The journal of a slot, in <journal.path>/<region>, ready for events; logs how many of the last
+ * process's are replayed. 0 or a status, with *error naming setting and path.
+ */
+EVC_MUST_USE int evc_storage_open_journal(const struct evc_config *config, unsigned region,
+                                          unsigned slot, struct evc_journal **ret,
+                                          struct evc_error *error);
+
+#endif

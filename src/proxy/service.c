@@ -92,7 +92,7 @@ evc_service_drain(struct evc_service *service)
     service->is_draining = true;
     for (struct evc_list *link = service->sessions.next; link != &service->sessions; link = next) {
         next = link->next;
-        evc_session_leave(EVC_CONTAINER_OF(link, struct evc_session, link));
+        evc_session_drain(EVC_CONTAINER_OF(link, struct evc_session, link));
     }
     for (struct evc_list *link = service->receivers.next; link != &service->receivers;
          link = next) {

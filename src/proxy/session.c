@@ -232,6 +232,16 @@ evc_session_leave(struct evc_session *session)
 }
 
 void
+evc_session_drain(struct evc_session *session)
+{
+    if (session->exchange_count == 0 && evc_stream_output_waiting(&session->stream) == 0) {
+        evc_session_close(session, 0); /* no last words to linger for */
+    } else {
+        evc_session_leave(session);
+    }
+}
+
+void
 evc_session_check_progress(struct evc_session *session)
 {
     struct evc_service *service = session->service;

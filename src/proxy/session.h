@@ -87,6 +87,9 @@ void evc_session_continue(struct evc_session *session);
 /** Takes no further request and closes when those taken are answered. */
 void evc_session_leave(struct evc_session *session);
 
+/** The process stops: an idle session closes at once, another when what it asked is answered. */
+void evc_session_drain(struct evc_session *session);
+
 /** Closes at once; what the nodes still have goes on. reason: as evc_stream_close. */
 void evc_session_close(struct evc_session *session, int reason);
 

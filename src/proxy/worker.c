@@ -158,6 +158,16 @@ is_drained(const struct evc_worker *worker)
             worker->applier.pool.in_use == 0);
 }
 
+static void
+warn_undrained(const struct evc_worker *worker)
+{
+    evc_log_warn("stopping with work unfinished",
+                 "worker=%u requests=%zu writes=%llu replicated=%zu connections=%llu",
+                 worker->options.index, worker->service.exchanges_pool.in_use,
+                 (unsigned long long)worker->writer.stats.in_flight, worker->applier.pool.in_use,
+                 (unsigned long long)worker->service.counters.connections);
+}
+
 /** One step of the way from RUNNING to the end; called every tick. */
 static void
 step_towards_end(struct evc_worker *worker)
@@ -177,6 +187,9 @@ step_towards_end(struct evc_worker *worker)
         break;
     case EVC_WORKER_DRAINING:
         if (is_drained(worker) || now_us >= worker->drain_until_us) {
+            if (!is_drained(worker)) {
+                warn_undrained(worker);
+            }
             worker->state = EVC_WORKER_CLOSING;
             if (worker->has_service) {
                 evc_service_close_all(&worker->service);

@@ -83,7 +83,8 @@ feed_all(struct evc_feeder *feeder)
         if (rc < 0 || records > 0) {
             note_round(feeder, rc, records, &error);
         }
-        /* A round that failed may have taken a gap's numbers: the next announces where they stand. */
+        /* A round that failed may have taken a gap's numbers: the next announces where they stand.
+         */
         feeder->was_fed[i] = rc >= 0;
         if (rc < 0) {
             return rc;
@@ -120,35 +121,53 @@ sleep_or_feed(struct evc_feeder *feeder)
 }
 
 static bool
-is_over(struct evc_feeder *feeder, int rc)
+is_drained(struct evc_feeder *feeder, int rc)
 {
-    if (!atomic_load(&feeder->is_stopping)) {
-        return false;
-    }
     return rc == 0 || evc_clock_mono_us() >= atomic_load(&feeder->drain_until_us);
+}
+
+/** The queue refused: waits before the next attempt, not beyond the end of a drain. */
+static void
+back_off(struct evc_feeder *feeder)
+{
+    unsigned wait_ms = evc_backoff_next_ms(&feeder->backoff);
+
+    if (atomic_load(&feeder->is_stopping)) {
+        uint64_t now_us = evc_clock_mono_us();
+        uint64_t until_us = atomic_load(&feeder->drain_until_us);
+        uint64_t left_ms = until_us > now_us ? (until_us - now_us) / 1000 : 0;
+
+        wait_ms = left_ms < wait_ms ? (unsigned)left_ms : wait_ms;
+    }
+    wait_bell(feeder, wait_ms);
 }
 
 static void *
 run(void *arg)
 {
     struct evc_feeder *feeder = arg;
-    int rc = 0;
 
-    do {
-        rc = feed_all(feeder);
+    for (;;) {
+        /* Asked before the round: only then has the round seen all that was released before the
+         * feeder was told to stop. */
+        bool is_stopping = atomic_load(&feeder->is_stopping);
+        int rc = feed_all(feeder);
+
+        if (is_stopping && is_drained(feeder, rc)) {
+            return NULL;
+        }
         if (rc == 0) {
             rc = sleep_or_feed(feeder);
         }
         if (rc < 0) {
-            wait_bell(feeder, evc_backoff_next_ms(&feeder->backoff));
+            back_off(feeder);
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);
-            if (rc < FEEDER_FULL_EVENTS && !atomic_load(&feeder->is_stopping)) {
+            if (rc < FEEDER_FULL_EVENTS && !is_stopping) {
                 nanosleep(&(struct timespec){.tv_nsec = FEEDER_PACE_US * 1000}, NULL);
             }
         }
-    } while (!is_over(feeder, rc));
-    return NULL;
+    }
 }
 
 void

@@ -120,9 +120,9 @@ struct heard {
     uint64_t gap;
 };
 
-/** Polls until `events` events came, or the time is over; checks numbers on the way. */
+/** Polls until at least `events` events came, or the time is over; checks numbers on the way. */
 static void
-hear(struct heard *heard, uint64_t events)
+hear_at_least(struct heard *heard, uint64_t events)
 {
     uint64_t until_us = evc_clock_mono_us() + WAIT_MS * 1000;
 
@@ -144,6 +144,13 @@ hear(struct heard *heard, uint64_t events)
                                                    EVC_SLICE("")),
                          EVC_OK);
     }
+    assert_true(heard->events >= events);
+}
+
+static void
+hear(struct heard *heard, uint64_t events)
+{
+    hear_at_least(heard, events);
     assert_int_equal(heard->events, events);
 }
 
@@ -156,7 +163,7 @@ test_feeder__events__arrive_numbered_without_gaps(void **state)
     start_feeder();
     for (unsigned i = 1; i <= 5000; i++) {
         while (!write_event(i)) {
-            hear(&heard, heard.events + 1);
+            hear_at_least(&heard, heard.events + 1);
         }
         if (i % 500 == 0) {
             usleep(2000);
@@ -270,6 +277,55 @@ test_feeder__killed_between_queue_and_journal__repeats_the_numbers(void **state)
     assert_int_equal(reader.header.first_seq, 1); /* a duplicate by number */
 }
 
+static void
+test_feeder__destroyed__has_fed_all_that_was_released_before(void **state)
+{
+    struct heard heard = {0};
+    unsigned written = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 100; round++) {
+        start_feeder();
+        usleep(round * 17);
+        for (unsigned i = 0; i < 20; i++) {
+            written += write_event(written + 1);
+        }
+        evc_feeder_destroy(feeder, WAIT_MS);
+        feeder = NULL;
+        hear(&heard, written);
+    }
+    assert_int_equal(heard.gap, 0);
+}
+
+static void
+test_feeder__destroyed_while_the_queue_is_full__keeps_to_its_time(void **state)
+{
+    struct evc_journal_stats stats;
+    struct heard heard = {0};
+    uint64_t start_us, took_us;
+
+    (void)state;
+    evc_queue_consumer_close(consumer);
+    evc_queue_close(queue);
+    open_queue(16); /* no record fits */
+    start_feeder();
+    for (unsigned i = 1; i <= 50; i++) {
+        assert_true(write_event(i));
+    }
+    start_us = evc_clock_mono_us();
+    evc_feeder_destroy(feeder, 300);
+    feeder = NULL;
+    took_us = evc_clock_mono_us() - start_us;
+    assert_in_range(took_us, 250000, 2000000);
+    evc_journal_stats(journal, &stats);
+    assert_int_equal(stats.events_waiting, 50); /* all of it is still there, for the next */
+    evc_queue_consumer_close(consumer);
+    evc_queue_close(queue);
+    open_queue(1024 * 1024);
+    start_feeder();
+    hear(&heard, 50);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -280,6 +336,8 @@ main(void)
         CASE(test_feeder__asleep__is_woken_by_a_single_event),
         CASE(test_feeder__what_the_journal_lost__is_a_gap_of_exactly_that_size),
         CASE(test_feeder__queue_full_for_a_while__feeds_on_in_order),
+        CASE(test_feeder__destroyed__has_fed_all_that_was_released_before),
+        CASE(test_feeder__destroyed_while_the_queue_is_full__keeps_to_its_time),
         CASE(test_feeder__killed_between_queue_and_journal__repeats_the_numbers),
     };
 

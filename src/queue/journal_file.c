@@ -169,6 +169,7 @@ make_file(int fd, const char *path, unsigned slot, uint64_t bytes, struct evc_er
              ? posix_fallocate(fd, 0, (off_t)(JOURNAL_HEADER_BYTES + header.ring_bytes))
              : errno;
     if (rc != 0) {
+        (void)!ftruncate(fd, 0); /* gives back what there was */
         return evc_error_sys(error, rc, "%s: no room for %llu bytes; free some or set journal.size",
                              path, (unsigned long long)header.ring_bytes);
     }

@@ -47,18 +47,18 @@ consumer_of(struct evc_queue_consumer *consumer)
 static struct consumer_partition *
 find_partition(struct embedded_consumer *consumer, uint32_t partition)
 {
-    for (size_t i = 0; i < consumer->partition_count; i++) {
-        if (consumer->partitions[i].partition == partition) {
-            return &consumer->partitions[i];
-        }
+    size_t i = 0;
+
+    while (i < consumer->partition_count && consumer->partitions[i].partition != partition) {
+        i++;
     }
-    assert(!"a partition this consumer does not hold");
-    return NULL;
+    assert(i < consumer->partition_count);
+    return &consumer->partitions[i];
 }
 
 /* --- polling --- */
 
-/** A record that retention or an earlier configuration has removed is passed over. */
+/** Passes over what is no longer kept. MDB_NOTFOUND: at the end. */
 static int
 skip_removed(struct embedded_consumer *consumer, MDB_txn *txn, struct consumer_partition *partition)
 {
@@ -67,9 +67,26 @@ skip_removed(struct embedded_consumer *consumer, MDB_txn *txn, struct consumer_p
 
     if (rc == 0 && partition->next < state.first_position) {
         partition->next = state.first_position;
-        return 0;
     }
-    return rc ? rc : MDB_NOTFOUND;
+    return rc == 0 && partition->next >= state.end_position ? MDB_NOTFOUND : rc;
+}
+
+static int
+find_record(struct embedded_consumer *consumer, MDB_txn *txn, struct consumer_partition *partition,
+            struct evc_store_record *ret)
+{
+    const struct evc_store *store = &consumer->embedded->store;
+    int rc = evc_store_record_get(store, txn, partition->partition, partition->next, ret);
+
+    if (rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    rc = skip_removed(consumer, txn, partition);
+    if (rc == 0) {
+        rc = evc_store_record_get(store, txn, partition->partition, partition->next, ret);
+        rc = rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc; /* all from first to end are there */
+    }
+    return rc;
 }
 
 /** Copies a partition's next record out. MDB_NOTFOUND: none, or no room for it in this poll. */
@@ -78,14 +95,10 @@ take_record(struct embedded_consumer *consumer, MDB_txn *txn, struct consumer_pa
             struct evc_queue_record *ret)
 {
     struct evc_store_record record;
-    int rc = evc_store_record_get(&consumer->embedded->store, txn, partition->partition,
-                                  partition->next, &record);
+    int rc = find_record(consumer, txn, partition, &record);
 
-    if (rc == MDB_NOTFOUND) {
-        rc = skip_removed(consumer, txn, partition);
-        rc = rc ? rc
-                : evc_store_record_get(&consumer->embedded->store, txn, partition->partition,
-                                       partition->next, &record);
+    if (rc == 0 && record.bytes.len > EVC_RECORD_BYTES_MAX) {
+        rc = MDB_CORRUPTED;
     }
     if (rc != 0) {
         return rc;
@@ -140,12 +153,12 @@ consumer_poll(struct evc_queue_consumer *base, struct evc_queue_record *ret, siz
     int rc;
 
     evc_buf_clear(&consumer->records);
-    rc = mdb_txn_begin(consumer->embedded->store.env, NULL, MDB_RDONLY, &txn);
+    rc = evc_store_begin(&consumer->embedded->store, EVC_STORE_READ, &txn);
     if (rc != 0) {
         return evc_embedded_status(consumer->embedded, rc, NULL);
     }
     count = take_records(consumer, txn, ret, max, &rc);
-    mdb_txn_abort(txn);
+    evc_store_abort(&consumer->embedded->store, txn);
     return count > 0 ? (int)count : evc_embedded_status(consumer->embedded, rc, NULL);
 }
 
@@ -156,7 +169,7 @@ read_group(struct embedded_consumer *consumer, uint32_t partition, uint64_t *ret
 {
     struct evc_store_group group;
     MDB_txn *txn;
-    int rc = mdb_txn_begin(consumer->embedded->store.env, NULL, MDB_RDONLY, &txn);
+    int rc = evc_store_begin(&consumer->embedded->store, EVC_STORE_READ, &txn);
 
     if (rc != 0) {
         return evc_embedded_status(consumer->embedded, rc, NULL);
@@ -166,7 +179,7 @@ read_group(struct embedded_consumer *consumer, uint32_t partition, uint64_t *ret
     if (rc == 0 && evc_buf_append(&consumer->blob, group.blob) != EVC_OK) {
         rc = ENOMEM;
     }
-    mdb_txn_abort(txn);
+    evc_store_abort(&consumer->embedded->store, txn);
     if (rc == 0) {
         *ret_position = group.position;
     }
@@ -184,37 +197,37 @@ consumer_committed(struct evc_queue_consumer *base, uint32_t partition, uint64_t
     return rc;
 }
 
-/** How many events lie before a position: its record knows, or it is the end. */
-static int
-events_before(struct evc_embedded *embedded, MDB_txn *txn, uint32_t partition, uint64_t position,
-              uint64_t *ret)
-{
-    struct evc_store_partition state;
-    struct evc_store_record record;
-    int rc = evc_store_partition_get(&embedded->store, txn, partition, &state);
-
-    if (rc != 0) {
-        return rc;
-    }
-    if (position >= state.end_position) {
-        *ret = state.end_events;
-        return position == state.end_position ? 0 : EINVAL;
-    }
-    rc = evc_store_record_get(&embedded->store, txn, partition, position, &record);
-    *ret = rc == 0 ? record.events_before : 0;
-    return rc == MDB_NOTFOUND ? EINVAL : rc;
-}
-
 static int
 commit_in(struct embedded_consumer *consumer, MDB_txn *txn, uint32_t partition, uint64_t position,
           struct evc_slice blob)
 {
     struct evc_embedded *embedded = consumer->embedded;
     struct evc_store_group group = {.position = position, .blob = blob};
-    int rc = events_before(embedded, txn, partition, position, &group.events_before);
+    int rc =
+        evc_store_events_before(&embedded->store, txn, partition, position, &group.events_before);
 
     rc = rc ? rc : evc_store_group_put(&embedded->store, txn, consumer->group, partition, &group);
     return rc ? rc : evc_embedded_trim(embedded, txn, partition, CONSUMER_TRIM_PER_COMMIT);
+}
+
+/** An LMDB status. */
+static int
+try_commit(struct embedded_consumer *consumer, uint32_t partition, uint64_t position,
+           struct evc_slice blob)
+{
+    struct evc_store *store = &consumer->embedded->store;
+    MDB_txn *txn;
+    int rc = evc_store_begin(store, EVC_STORE_WRITE, &txn);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = commit_in(consumer, txn, partition, position, blob);
+    if (rc != 0) {
+        evc_store_abort(store, txn);
+        return rc;
+    }
+    return evc_store_commit(store, txn);
 }
 
 static int
@@ -222,22 +235,17 @@ consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t po
                 struct evc_slice blob)
 {
     struct embedded_consumer *consumer = consumer_of(base);
-    MDB_txn *txn;
     int rc;
 
     if (blob.len > EVC_QUEUE_BLOB_BYTES_MAX) {
         return EVC_E_LIMIT;
     }
-    rc = mdb_txn_begin(consumer->embedded->store.env, NULL, 0, &txn);
-    if (rc != 0) {
-        return evc_embedded_status(consumer->embedded, rc, NULL);
+    rc = try_commit(consumer, partition, position, blob);
+    /* A full queue must be able to drain: even deleting takes a page or two. */
+    if (rc == MDB_MAP_FULL && evc_store_grow(&consumer->embedded->store) == 0) {
+        rc = try_commit(consumer, partition, position, blob);
     }
-    rc = commit_in(consumer, txn, partition, position, blob);
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc == EINVAL ? EVC_E_INVALID : evc_embedded_status(consumer->embedded, rc, NULL);
-    }
-    return evc_embedded_status(consumer->embedded, mdb_txn_commit(txn), NULL);
+    return rc == MDB_NOTFOUND ? EVC_E_INVALID : evc_embedded_status(consumer->embedded, rc, NULL);
 }
 
 static int
@@ -256,21 +264,25 @@ backlog_in(struct embedded_consumer *consumer, MDB_txn *txn, uint32_t partition,
     struct evc_store_partition state;
     struct evc_store_group group;
     struct evc_store_record oldest;
+    uint64_t from;
     int rc = evc_store_partition_get(store, txn, partition, &state);
 
     rc = rc ? rc : evc_store_group_get(store, txn, consumer->group, partition, &group);
     if (rc != 0) {
         return rc;
     }
-    *ret = (struct evc_queue_backlog){
-        .records = state.end_position - group.position,
-        .events = state.end_events - group.events_before,
-    };
-    rc = evc_store_record_get(store, txn, partition, group.position, &oldest);
+    /* A group that is new here does not get what was removed before it came. */
+    from = group.position > state.first_position ? group.position : state.first_position;
+    *ret = (struct evc_queue_backlog){.records = state.end_position - from};
+    if (ret->records == 0) {
+        return 0;
+    }
+    rc = evc_store_record_get(store, txn, partition, from, &oldest);
     if (rc == 0) {
+        ret->events = state.end_events - oldest.events_before;
         ret->oldest_us = oldest.appended_us;
     }
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 
 static int
@@ -278,11 +290,11 @@ consumer_backlog(struct evc_queue_consumer *base, uint32_t partition, struct evc
 {
     struct embedded_consumer *consumer = consumer_of(base);
     MDB_txn *txn;
-    int rc = mdb_txn_begin(consumer->embedded->store.env, NULL, MDB_RDONLY, &txn);
+    int rc = evc_store_begin(&consumer->embedded->store, EVC_STORE_READ, &txn);
 
     if (rc == 0) {
         rc = backlog_in(consumer, txn, partition, ret);
-        mdb_txn_abort(txn);
+        evc_store_abort(&consumer->embedded->store, txn);
     }
     return evc_embedded_status(consumer->embedded, rc, NULL);
 }
@@ -358,12 +370,12 @@ lock_partition(struct embedded_consumer *consumer, struct consumer_partition *pa
             error, EVC_E_BUSY,
             "partition %u of group %s is read by process %s; is this relay running "
             "already?",
-            partition->partition, consumer->group, pid);
+            partition->partition, consumer->group, pid[0] == '\0' ? "(unknown)" : pid);
     }
     len = snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    if (ftruncate(partition->lock_fd, 0) != 0 ||
-        pwrite(partition->lock_fd, pid, (size_t)len, 0) < 0) {
-        return evc_error_sys(error, errno, "%s: cannot be written", path);
+    /* Only for the message above. On a full disk it fails, and draining must be possible then. */
+    if (ftruncate(partition->lock_fd, 0) == 0) {
+        (void)!pwrite(partition->lock_fd, pid, (size_t)len, 0);
     }
     return EVC_OK;
 }
@@ -393,7 +405,8 @@ watch_bell(struct embedded_consumer *consumer, struct evc_error *error)
     snprintf(path, sizeof(path), "%s/bell", consumer->embedded->path);
     consumer->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (consumer->inotify_fd < 0 || inotify_add_watch(consumer->inotify_fd, path, IN_MODIFY) < 0) {
-        return evc_error_sys(error, errno, "%s: cannot be watched", path);
+        return evc_error_sys(
+            error, errno, "%s: cannot be watched (see sysctl fs.inotify.max_user_instances)", path);
     }
     return EVC_OK;
 }

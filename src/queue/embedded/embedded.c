@@ -11,9 +11,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "queue/embedded/boot.h"
+#include "queue/record.h"
 
 enum {
     EMBEDDED_MAP_SPARE_BYTES = 64 * 1024 * 1024,
+    EMBEDDED_MAP_TIMES =
+        4, /* a record of one event on a page half full takes some three times itself */
     EMBEDDED_TRIM_WHEN_FULL = 4096, /* records of each partition */
 };
 
@@ -25,6 +29,11 @@ evc_embedded_status(const struct evc_embedded *embedded, int lmdb_status, struct
         return EVC_OK;
     case MDB_MAP_FULL:
         return evc_error_set(error, EVC_E_FULL, "queue %s is full; raise queue.size",
+                             embedded->path);
+    case MDB_PANIC:
+        return evc_error_set(error, EVC_E_SYS,
+                             "queue %s: its disk failed a write; restart this process when that is "
+                             "mended",
                              embedded->path);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
@@ -92,6 +101,7 @@ put_items(struct evc_embedded *embedded, MDB_txn *txn, const struct evc_queue_it
 
     for (size_t i = 0; i < count; i++) {
         assert(items[i].partition < embedded->partition_count);
+        assert(items[i].record.len <= EVC_RECORD_BYTES_MAX);
         len += items[i].record.len;
     }
     rc = make_room(embedded, txn, len, ret_fits);
@@ -108,17 +118,18 @@ embedded_append(struct evc_queue *queue, const struct evc_queue_item *items, siz
     struct evc_embedded *embedded = (struct evc_embedded *)queue;
     bool fits = false;
     MDB_txn *txn;
-    int rc = mdb_txn_begin(embedded->store.env, NULL, 0, &txn);
+    int rc = evc_store_begin(&embedded->store, EVC_STORE_WRITE, &txn);
 
     if (rc != 0) {
         return evc_embedded_status(embedded, rc, error);
     }
     rc = put_items(embedded, txn, items, count, &fits);
     if (rc != 0) {
-        mdb_txn_abort(txn);
+        evc_store_abort(&embedded->store, txn);
         return evc_embedded_status(embedded, rc, error);
     }
-    rc = mdb_txn_commit(txn); /* also when nothing was put: trimming may have been done */
+    rc = evc_store_commit(&embedded->store,
+                          txn); /* also when nothing was put: trimming may have been done */
     if (rc != 0) {
         return evc_embedded_status(embedded, rc, error);
     }
@@ -138,11 +149,11 @@ embedded_usage(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_bytes
 {
     struct evc_embedded *embedded = (struct evc_embedded *)queue;
     MDB_txn *txn;
-    int rc = mdb_txn_begin(embedded->store.env, NULL, MDB_RDONLY, &txn);
+    int rc = evc_store_begin(&embedded->store, EVC_STORE_READ, &txn);
 
     if (rc == 0) {
         rc = evc_store_total_get(&embedded->store, txn, "held", ret_bytes);
-        mdb_txn_abort(txn);
+        evc_store_abort(&embedded->store, txn);
     }
     *ret_bytes_max = embedded->bytes_max;
     return evc_embedded_status(embedded, rc, NULL);
@@ -176,14 +187,14 @@ settle_partitions(struct evc_embedded *embedded, struct evc_error *error)
 {
     uint64_t stored;
     MDB_txn *txn;
-    int rc = mdb_txn_begin(embedded->store.env, NULL, 0, &txn);
+    int rc = evc_store_begin(&embedded->store, EVC_STORE_WRITE, &txn);
 
     if (rc != 0) {
         return evc_embedded_status(embedded, rc, error);
     }
     rc = evc_store_total_get(&embedded->store, txn, "partitions", &stored);
     if (rc == 0 && stored > embedded->partition_count) {
-        mdb_txn_abort(txn);
+        evc_store_abort(&embedded->store, txn);
         return evc_error_set(
             error, EVC_E_CONFIG,
             "queue %s has %llu partitions, the configuration says %u; partitions can "
@@ -193,10 +204,10 @@ settle_partitions(struct evc_embedded *embedded, struct evc_error *error)
     rc = rc ? rc
             : evc_store_total_put(&embedded->store, txn, "partitions", embedded->partition_count);
     if (rc != 0) {
-        mdb_txn_abort(txn);
+        evc_store_abort(&embedded->store, txn);
         return evc_embedded_status(embedded, rc, error);
     }
-    return evc_embedded_status(embedded, mdb_txn_commit(txn), error);
+    return evc_embedded_status(embedded, evc_store_commit(&embedded->store, txn), error);
 }
 
 static int
@@ -248,13 +259,13 @@ evc_queue_embedded_open(const struct evc_queue_options *options, struct evc_queu
         snprintf(embedded->path, sizeof(embedded->path), "%s", options->path);
         rc = copy_groups(embedded, options, error);
     }
+    rc = rc ? rc : evc_embedded_boot_check(options->path, error);
     rc = rc ? rc : open_bell(embedded, error);
-    /* Deleted pages are used again only when no reader sees them: twice the bound leaves room for
-     * that. */
+    /* Room in the address space, not on the disk: the bound is on bytes held. */
     rc = rc ? rc
             : evc_store_open(&embedded->store, options->path,
-                             options->bytes_max * 2 + EMBEDDED_MAP_SPARE_BYTES, options->durability,
-                             error);
+                             options->bytes_max * EMBEDDED_MAP_TIMES + EMBEDDED_MAP_SPARE_BYTES,
+                             options->durability, error);
     rc = rc ? rc : settle_partitions(embedded, error);
     if (rc != EVC_OK) {
         embedded_close(&embedded->queue);

@@ -12,6 +12,8 @@ enum {
     STORE_KEY_BYTES_MAX = 2 + EVC_GROUP_NAME_LEN_MAX,
     STORE_RECORD_HEAD_BYTES = 3 * 8,
     STORE_GROUP_HEAD_BYTES = 2 * 8,
+    STORE_GROW_BYTES = 16 * 1024 * 1024,
+    STORE_RESIZES_MAX = 8, /* of other processes, one after the other, while we begin */
 };
 
 static const char store_held[] = "held";
@@ -186,6 +188,9 @@ evc_store_trim(const struct evc_store *store, MDB_txn *txn, uint32_t partition, 
     int rc = evc_store_partition_get(store, txn, partition, &state);
     uint64_t first = state.first_position;
 
+    if (before > state.end_position) {
+        before = state.end_position; /* nobody waits for anything */
+    }
     for (unsigned i = 0; rc == 0 && i < max && first < before; i++) {
         struct evc_store_record record;
         char space[10];
@@ -204,6 +209,31 @@ evc_store_trim(const struct evc_store *store, MDB_txn *txn, uint32_t partition, 
     state.first_position = first;
     rc = partition_put(store, txn, partition, &state);
     return rc ? rc : change_held(store, txn, -freed);
+}
+
+int
+evc_store_events_before(const struct evc_store *store, MDB_txn *txn, uint32_t partition,
+                        uint64_t position, uint64_t *ret)
+{
+    struct evc_store_partition state;
+    struct evc_store_record record;
+    int rc = evc_store_partition_get(store, txn, partition, &state);
+
+    if (rc != 0 || position > state.end_position) {
+        return rc ? rc : MDB_NOTFOUND;
+    }
+    if (position < state.first_position) {
+        position = state.first_position;
+    }
+    if (position == state.end_position) {
+        *ret = state.end_events;
+        return 0;
+    }
+    rc = evc_store_record_get(store, txn, partition, position, &record);
+    if (rc == 0) {
+        *ret = record.events_before;
+    }
+    return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 
 /* --- groups --- */
@@ -254,6 +284,64 @@ evc_store_group_put(const struct evc_store *store, MDB_txn *txn, const char *gro
     return rc;
 }
 
+/* --- transactions --- */
+
+/** 0 for bytes: what the process that grew the database has made of it. */
+static int
+resize(struct evc_store *store, uint64_t bytes)
+{
+    int rc;
+
+    pthread_rwlock_wrlock(&store->map_lock);
+    rc = mdb_env_set_mapsize(store->env, bytes);
+    pthread_rwlock_unlock(&store->map_lock);
+    return rc;
+}
+
+int
+evc_store_grow(struct evc_store *store)
+{
+    MDB_envinfo info;
+    int rc = mdb_env_info(store->env, &info);
+
+    return rc ? rc : resize(store, info.me_mapsize + STORE_GROW_BYTES);
+}
+
+int
+evc_store_begin(struct evc_store *store, enum evc_store_access access, MDB_txn **ret)
+{
+    int rc = MDB_MAP_RESIZED;
+
+    for (unsigned i = 0; i < STORE_RESIZES_MAX && rc == MDB_MAP_RESIZED; i++) {
+        pthread_rwlock_rdlock(&store->map_lock);
+        rc = mdb_txn_begin(store->env, NULL, access == EVC_STORE_READ ? MDB_RDONLY : 0, ret);
+        if (rc == 0) {
+            return 0; /* with the lock held */
+        }
+        pthread_rwlock_unlock(&store->map_lock);
+        if (rc == MDB_MAP_RESIZED && resize(store, 0) != 0) {
+            break;
+        }
+    }
+    return rc;
+}
+
+int
+evc_store_commit(struct evc_store *store, MDB_txn *txn)
+{
+    int rc = mdb_txn_commit(txn);
+
+    pthread_rwlock_unlock(&store->map_lock);
+    return rc;
+}
+
+void
+evc_store_abort(struct evc_store *store, MDB_txn *txn)
+{
+    mdb_txn_abort(txn);
+    pthread_rwlock_unlock(&store->map_lock);
+}
+
 /* --- open and close --- */
 
 static int
@@ -262,7 +350,7 @@ open_tables(struct evc_store *store)
     static const char *const names[] = {"partitions", "records", "groups", "totals"};
     MDB_dbi *tables[] = {&store->partitions, &store->records, &store->groups, &store->totals};
     MDB_txn *txn;
-    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+    int rc = evc_store_begin(store, EVC_STORE_WRITE, &txn);
 
     if (rc != 0) {
         return rc;
@@ -271,10 +359,10 @@ open_tables(struct evc_store *store)
         rc = mdb_dbi_open(txn, names[i], MDB_CREATE, tables[i]);
     }
     if (rc != 0) {
-        mdb_txn_abort(txn);
+        evc_store_abort(store, txn);
         return rc;
     }
-    return mdb_txn_commit(txn);
+    return evc_store_commit(store, txn);
 }
 
 int
@@ -289,6 +377,7 @@ evc_store_open(struct evc_store *store, const char *path, uint64_t map_bytes,
         store->env = NULL;
         return evc_error_set(error, EVC_E_NOMEM, "queue %s: %s", path, mdb_strerror(rc));
     }
+    pthread_rwlock_init(&store->map_lock, NULL);
     rc = mdb_env_set_maxdbs(store->env, 4);
     rc = rc ? rc : mdb_env_set_maxreaders(store->env, STORE_READERS_MAX);
     rc = rc ? rc : mdb_env_set_mapsize(store->env, map_bytes);
@@ -312,6 +401,7 @@ evc_store_close(struct evc_store *store)
 {
     if (store->env) {
         mdb_env_close(store->env);
+        pthread_rwlock_destroy(&store->map_lock);
         store->env = NULL;
     }
 }

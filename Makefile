@@ -5,7 +5,7 @@
 BUILD := build/release
 TIDY := build/clang
 
-.PHONY: all deps deps-quiet test demo format lint clean help
+.PHONY: all deps deps-quiet test sim demo format lint clean help
 .NOTPARALLEL:
 
 all: deps-quiet ## build the program: build/evcache
@@ -22,6 +22,10 @@ deps-quiet:
 
 test: deps-quiet ## build with both compilers and run every test (SUITES="unit sim" for some of them)
 	@tools/run-tests $(SUITES)
+
+sim: all ## 10,000 seeds of the simulation, or SEEDS
+	@ninja -C $(BUILD) --quiet tests/sim/sim
+	@$(BUILD)/tests/sim/sim --seeds $(or $(SEEDS),10000)
 
 demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded)
 	@tools/demo $(if $(QUEUE),--queue $(QUEUE))

@@ -98,7 +98,7 @@ may_store(const struct sim_item *item, const struct sim_command *command)
     case EVC_NODE_VERB_MAX:
         break;
     }
-    assert(!"a command that stores nothing");
+    assert(false && "a command that stores nothing");
     return EVC_NODE_ERROR;
 }
 

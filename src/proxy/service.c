@@ -50,14 +50,26 @@ evc_service_finish(struct evc_service *service)
     evc_buf_finish(&service->scratch);
 }
 
+bool
+evc_service_has_room(const struct evc_service *service)
+{
+    /* Half of the chunks are left to the replies of requests that were taken already. */
+    return !service->is_draining &&
+           service->exchanges_pool.in_use < service->exchanges_pool.limit &&
+           service->chunks_pool.in_use < service->chunks_pool.limit / 2;
+}
+
 static void
 feed_starved(struct evc_service *service)
 {
-    struct evc_pool *pool = &service->exchanges_pool;
     struct evc_list *link;
 
-    /* Each session that goes on reads at the next turn only: what is taken off here is bounded. */
-    while (pool->in_use < pool->limit / 2 && (link = evc_list_pop_front(&service->starved))) {
+    if (service->exchanges_pool.in_use > service->exchanges_pool.limit / 2 ||
+        service->chunks_pool.in_use > service->chunks_pool.limit / 4) {
+        return;
+    }
+    /* Each of them reads at the next turn only: what is taken off here is bounded. */
+    while ((link = evc_list_pop_front(&service->starved))) {
         evc_session_continue(EVC_CONTAINER_OF(link, struct evc_session, starved_link));
     }
 }

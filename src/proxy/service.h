@@ -69,7 +69,7 @@ struct evc_service {
     struct evc_pool chunks_pool;
     struct evc_list sessions;  /* with an open stream */
     struct evc_list receivers; /* open, or with replicated writes in flight */
-    struct evc_list starved;   /* sessions that wait for an exchange */
+    struct evc_list starved;   /* sessions that wait for what all share */
     struct evc_buf scratch;    /* where a reply is composed that cannot leave yet */
     unsigned refused_count;    /* sessions over the bound, being told so */
     bool is_draining;          /* no new requests are taken */
@@ -91,6 +91,9 @@ void evc_service_init(struct evc_service *service, const struct evc_service_opti
 
 /** Frees the pools. No session, receiver or exchange may be left. */
 void evc_service_finish(struct evc_service *service);
+
+/** Whether requests of any client may be taken: not while stopping, or short of what all share. */
+bool evc_service_has_room(const struct evc_service *service);
 
 /** Gives connections that were held back for what all share another chance. Once per turn. */
 void evc_service_continue(struct evc_service *service);

@@ -81,38 +81,43 @@ evc_session_answer(struct evc_session *session, const struct evc_request *reques
 bool
 evc_session_has_room(const struct evc_session *session)
 {
-    const struct evc_pool *pool = &session->service->exchanges_pool;
-
-    return !session->is_leaving && !session->is_closing && !session->service->is_draining &&
-           session->exchange_count < EVC_SESSION_EXCHANGES_MAX && pool->in_use < pool->limit &&
+    return !session->is_leaving && !session->is_closing && evc_service_has_room(session->service) &&
+           session->exchange_count < EVC_SESSION_EXCHANGES_MAX &&
            session->staged_bytes < EVC_SESSION_STAGED_BYTES_MAX &&
            session->exchange_count * session->reply_bytes < EVC_SESSION_EXPECTED_BYTES_MAX &&
            !evc_session_output_is_full(session);
+}
+
+/** evc_service_continue will call evc_session_continue. */
+static void
+wait_for_service(struct evc_session *session)
+{
+    evc_list_remove(&session->starved_link);
+    evc_list_push_back(&session->service->starved, &session->starved_link);
 }
 
 /** Stops reading; whoever frees what was missing calls evc_session_continue. */
 static void
 pause_input(struct evc_session *session)
 {
-    const struct evc_pool *pool = &session->service->exchanges_pool;
-
-    if (session->is_closing) {
-        return;
-    }
-    session->is_paused = true;
-    evc_stream_pause(&session->stream);
-    if (pool->in_use >= pool->limit) {
-        evc_list_remove(&session->starved_link);
-        evc_list_push_back(&session->service->starved, &session->starved_link);
+    if (!session->is_closing) {
+        session->is_paused = true;
+        evc_stream_pause(&session->stream);
     }
 }
 
 void
 evc_session_continue(struct evc_session *session)
 {
+    if (!session->is_paused || session->is_parsing) {
+        return;
+    }
+    if (!evc_service_has_room(session->service)) {
+        wait_for_service(session);
+        return;
+    }
     /* Half of the bound is free again before reading goes on, so that one wake-up does much. */
-    if (session->is_paused && !session->is_parsing && evc_session_has_room(session) &&
-        session->exchange_count <= EVC_SESSION_EXCHANGES_MAX / 2 &&
+    if (evc_session_has_room(session) && session->exchange_count <= EVC_SESSION_EXCHANGES_MAX / 2 &&
         session->staged_bytes <= EVC_SESSION_STAGED_BYTES_MAX / 2 &&
         !(session->waits_for_key && session->deciding[session->waited_bucket] > 0)) {
         session->is_paused = false;
@@ -279,6 +284,7 @@ on_closed(struct evc_stream *stream, int reason)
 
     (void)reason;
     session->is_closing = true;
+    session->is_paused = false;
     evc_exchange_abandon_all(session);
     uncount(session);
     evc_list_remove(&session->link);
@@ -336,6 +342,7 @@ session_new(struct evc_service *service)
         evc_list_init(&session->exchanges);
         evc_list_init(&session->starved_link);
         session->progress_us = service->loop->now.mono_us;
+        session->reply_bytes = EVC_SESSION_REPLY_BYTES_FIRST;
         evc_list_push_back(&service->sessions, &session->link);
         count(session);
     }

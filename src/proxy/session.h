@@ -28,8 +28,10 @@
 
 enum {
     EVC_SESSION_EXCHANGES_MAX = 1024,
-    EVC_SESSION_STAGED_BYTES_MAX = 4 * 1024 * 1024,    /* beyond it no further request is parsed */
-    EVC_SESSION_EXPECTED_BYTES_MAX = 16 * 1024 * 1024, /* the same, by the size of recent replies */
+    EVC_SESSION_STAGED_BYTES_MAX = 4 * 1024 * 1024,   /* beyond it no further request is parsed */
+    EVC_SESSION_EXPECTED_BYTES_MAX = 4 * 1024 * 1024, /* the same, by the size of recent replies */
+    EVC_SESSION_REPLY_BYTES_FIRST =
+        64 * 1024, /* taken for that size until replies tell otherwise */
     EVC_SESSION_OUTPUT_PAUSE_BYTES = 1024 * 1024, /* the same for output the client has not taken */
     EVC_SESSION_STALL_US = 60 * 1000 * 1000,
     EVC_SESSION_KEY_BUCKETS =

@@ -19,10 +19,42 @@
 
 /** An operation with the copies of key and value that submit promises. */
 struct held_op {
-    struct evc_node_op *op;
+    struct held_op *next_spare;
+    size_t value_max;
     char key[EVC_KEY_LEN_MAX];
     char value[];
 };
+
+enum {
+    SPARE_VALUE_BYTES = 1024
+};
+
+static struct held_op *
+held_borrow(struct front *front, size_t value_len)
+{
+    struct held_op *held = front->spare;
+    size_t value_max = value_len > SPARE_VALUE_BYTES ? value_len : SPARE_VALUE_BYTES;
+
+    if (held && value_max == SPARE_VALUE_BYTES) {
+        front->spare = held->next_spare;
+        return held;
+    }
+    held = malloc(sizeof(*held) + value_max);
+    assert(held);
+    held->value_max = value_max;
+    return held;
+}
+
+static void
+held_give_back(struct front *front, struct held_op *held)
+{
+    if (held->value_max > SPARE_VALUE_BYTES) {
+        free(held);
+    } else {
+        held->next_spare = front->spare;
+        front->spare = held;
+    }
+}
 
 static struct front_item *
 item_find(struct front *front, unsigned zone, struct evc_slice key, bool create)
@@ -70,12 +102,11 @@ static void
 item_set(struct front_item *item, struct evc_slice value, uint32_t flags, uint64_t cas,
          int64_t ttl_s)
 {
-    char *copy = malloc(value.len + 1);
-
-    assert(copy);
-    memcpy(copy, value.ptr, value.len);
-    free(item->value);
-    item->value = copy;
+    if (!item->value || item->value_len < value.len) {
+        item->value = realloc(item->value, value.len + 1);
+        assert(item->value);
+    }
+    memcpy(item->value, value.ptr, value.len);
     item->value_len = value.len;
     item->client_flags = flags;
     item->cas = cas;
@@ -134,7 +165,7 @@ finish_op(struct front *front, struct evc_node_op *op)
         execute(front, op);
     }
     op->on_done(op);
-    free(held);
+    held_give_back(front, held);
 }
 
 static void
@@ -142,9 +173,9 @@ submit(struct evc_node_port *port, struct evc_node_op *op)
 {
     struct front *front = EVC_CONTAINER_OF(port, struct front, port);
     size_t value_len = op->verb == EVC_NODE_GET ? 0 : op->value.len;
-    struct held_op *held = malloc(sizeof(*held) + value_len + 1);
+    struct held_op *held = held_borrow(front, value_len);
 
-    assert(held && op->key.len >= 1 && op->key.len <= EVC_KEY_LEN_MAX);
+    assert(op->key.len >= 1 && op->key.len <= EVC_KEY_LEN_MAX);
     memcpy(held->key, op->key.ptr, op->key.len);
     op->key.ptr = held->key;
     if (value_len > 0) {
@@ -372,6 +403,12 @@ front_stop(struct front *front)
     evc_writer_finish(&front->writer);
     evc_loop_finish(&front->loop);
     evc_journal_close(front->journal);
+    while (front->spare) {
+        struct held_op *held = front->spare;
+
+        front->spare = held->next_spare;
+        free(held);
+    }
     for (unsigned zone = 0; zone < FRONT_ZONES; zone++) {
         for (unsigned i = 0; i < FRONT_ITEMS_MAX; i++) {
             free(front->items[zone][i].value);

@@ -38,6 +38,8 @@ struct front_item {
     size_t value_len;
 };
 
+struct held_op;
+
 struct front {
     struct evc_config config;
     struct evc_config_region regions[2];
@@ -45,6 +47,7 @@ struct front {
     struct evc_loop loop;
     struct evc_node_port port;
     struct evc_list waiting; /* operations not executed yet */
+    struct held_op *spare;   /* used again, so that the fake allocates no more than production */
     struct front_item *items[FRONT_ZONES];
     bool zone_is_down[FRONT_ZONES];
     size_t node_value_max; /* a larger value is answered with an error, and what was there is

@@ -533,7 +533,8 @@ evc_request_parse(struct evc_request_parser *parser, char *input, size_t len,
     }
     line = (struct evc_request_line){.text = trim_line(input, line_len),
                                      .value_len_max = parser->value_len_max,
-                                     .decoded_key = parser->decoded_key};
+                                     .decoded_key = parser->decoded_key,
+                                     .error = *ret_error};
     *ret_used = line_len + 1;
     status = parse_line(&line, ret);
     if (status < 0) {

@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+enum {
+    SAFE_DIGITS = 19, /* so many can never overflow 64 bits */
+};
+
 static const char PAIRS[] =
     "00010203040506070809101112131415161718192021222324252627282930313233343536"
     "37383940414243444546474849505152535455565758596061626364656667686970717273"
@@ -44,11 +48,19 @@ bool
 evc_decimal_parse_u64(struct evc_slice text, uint64_t *ret_value)
 {
     uint64_t value = 0;
+    size_t i = 0;
 
     if (text.len == 0) {
         return false;
     }
-    for (size_t i = 0; i < text.len; i++) {
+    for (; i < text.len && i < SAFE_DIGITS; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
+        if (digit > 9) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    for (; i < text.len; i++) {
         unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
         if (digit > 9 || value > UINT64_MAX / 10 || value * 10 > UINT64_MAX - digit) {
             return false;

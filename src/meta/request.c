@@ -512,7 +512,7 @@ evc_request_parse(struct evc_request_parser *parser, char *input, size_t len,
                   struct evc_request *ret, size_t *ret_used, size_t *ret_need,
                   struct evc_slice *ret_error)
 {
-    struct evc_request_line line;
+    struct evc_request_line line; /* its tokens are not cleared: this is the hot path */
     size_t line_len;
     int status;
 
@@ -531,10 +531,11 @@ evc_request_parse(struct evc_request_parser *parser, char *input, size_t len,
     if (status < 0) {
         return status;
     }
-    line = (struct evc_request_line){.text = trim_line(input, line_len),
-                                     .value_len_max = parser->value_len_max,
-                                     .decoded_key = parser->decoded_key,
-                                     .error = *ret_error};
+    line.text = trim_line(input, line_len);
+    line.value_len_max = parser->value_len_max;
+    line.decoded_key = parser->decoded_key;
+    line.block_len = 0;
+    line.error = *ret_error;
     *ret_used = line_len + 1;
     status = parse_line(&line, ret);
     if (status < 0) {

@@ -94,10 +94,18 @@ take_flag(struct evc_request_line *line, struct evc_request *ret, char letter,
     return is_good;
 }
 
+/* The letters memcached knows, as bits. */
 static bool
-is_known_flag(char letter)
+is_known_flag(unsigned byte)
 {
-    return letter != '\0' && strchr("bNTRlOPLkstcfvhuqxFCEMJDI", letter) != NULL;
+#define BIT(letter) (UINT64_C(1) << ((letter) % 64))
+    static const uint64_t letters = BIT('b') | BIT('N') | BIT('T') | BIT('R') | BIT('l') |
+                                    BIT('O') | BIT('P') | BIT('L') | BIT('k') | BIT('s') |
+                                    BIT('t') | BIT('c') | BIT('f') | BIT('v') | BIT('h') |
+                                    BIT('u') | BIT('q') | BIT('x') | BIT('F') | BIT('C') |
+                                    BIT('E') | BIT('M') | BIT('J') | BIT('D') | BIT('I');
+#undef BIT
+    return byte >= 64 && byte < 128 && (letters >> (byte % 64) & 1) != 0;
 }
 
 /* All flags from token index `first` on. */
@@ -116,7 +124,7 @@ take_flags(struct evc_request_line *line, struct evc_request *ret, unsigned firs
         if (byte >= 127 || (seen[byte / 64] >> byte % 64 & 1) != 0) {
             return evc_request_line_fail(line, EVC_SLICE("CLIENT_ERROR duplicate flag\r\n"));
         }
-        if (!is_known_flag(letter)) {
+        if (!is_known_flag(byte)) {
             return evc_request_line_fail(line, EVC_SLICE("CLIENT_ERROR invalid flag\r\n"));
         }
         seen[byte / 64] |= UINT64_C(1) << byte % 64;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `evcache check-config FILE`: reads the configuration as every process would, and says what it means. */
+/* `evcache check-config FILE`: reads the configuration as every process would, and says what it
+ * means. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ print_region(const struct evc_config_region *region)
 {
     printf("  %s: %u %s, %u %s, admin %s\n", region->name, region->proxies_count,
            plural(region->proxies_count, "proxy", "proxies"), region->relays_count,
-           plural(region->relays_count, "relay", "relays"), region->admin.text);
+           plural(region->relays_count, "relay", "relays"), region->admins[0].text);
     for (unsigned i = 0; i < region->zones_count; i++) {
         printf("    zone %s: %u %s\n", region->zones[i].name, region->zones[i].nodes_count,
                plural(region->zones[i].nodes_count, "node", "nodes"));
@@ -46,8 +47,7 @@ print_map(const struct evc_config *config)
            plural(zones, "zone", "zones"), nodes, plural(nodes, "node", "nodes"),
            config->policies_count, plural(config->policies_count, "policy", "policies"));
     printf("  queue %s in %s, %u %s\n", config->queue.kind, config->queue.path,
-           config->queue.partitions,
-           plural(config->queue.partitions, "partition", "partitions"));
+           config->queue.partitions, plural(config->queue.partitions, "partition", "partitions"));
     for (unsigned i = 0; i < config->regions_count; i++) {
         print_region(&config->regions[i]);
     }

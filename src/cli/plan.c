@@ -230,9 +230,8 @@ add_region(struct evc_plan *plan, const struct evc_plan_options *options,
         if (child == NULL) {
             return false;
         }
-        /* Only the first proxy of a region has an admin address. */
-        child->is_asked_by_http = i == 0;
-        child->address = i == 0 ? &region->admin : &region->proxies[i];
+        child->is_asked_by_http = true;
+        child->address = &region->admins[i];
     }
     for (unsigned i = 0; i < region->relays_count; i++) {
         struct arguments arguments = {0};
@@ -336,7 +335,7 @@ evc_plan_check_ports(const struct evc_config *config, struct evc_error *error)
         const struct evc_config_region *region = &config->regions[r];
         check_ports(&check, region->proxies, region->proxies_count, region->name, "proxies");
         check_ports(&check, region->receivers, region->receivers_count, region->name, "receivers");
-        check_ports(&check, &region->admin, 1, region->name, "admin");
+        check_ports(&check, region->admins, region->admins_count, region->name, "admin");
         check_ports(&check, region->relays, region->relays_count, region->name, "relays");
         for (unsigned z = 0; z < region->zones_count; z++) {
             check_ports(&check, region->zones[z].nodes, region->zones[z].nodes_count,

@@ -38,9 +38,7 @@ static const char help[] =
     "are asked\n"
     "one after another, so it is judged only where nothing moved while they were: a partition that "
     "did\n"
-    "is shown as `moving`. What seems unexplained is looked at up to 3 more times, 200 ms apart. "
-    "Only\n"
-    "the first proxy of a region has an admin address: with several, its books cannot be judged.\n"
+    "is shown as `moving`. What seems unexplained is looked at up to 3 more times, 200 ms apart.\n"
     "\n"
     "Exit status: 0 all is explained, 1 something is not, 2 the command line is wrong, 3 a process "
     "does\n"
@@ -99,8 +97,7 @@ unexplained_cell(struct evc_table *table, unsigned column, const struct evc_surv
     } else if (total->is_settled) {
         evc_table_cell(table, column, EVC_STYLE_GOOD, "0");
     } else {
-        bool is_moving = total->is_known && evc_survey_unanswered(survey) == 0 &&
-                         evc_survey_is_complete(survey, pair->source);
+        bool is_moving = total->is_known && evc_survey_unanswered(survey) == 0;
         evc_table_cell(table, column, EVC_STYLE_WARN, is_moving ? "moving" : "unknown");
     }
 }
@@ -240,13 +237,6 @@ print_notes(const struct evc_survey *survey)
     }
     for (size_t i = 0; i < survey->pair_count; i++) {
         print_pair_notes(survey, shown_pair(survey, i));
-    }
-    for (unsigned r = 0; r < survey->config->regions_count; r++) {
-        if (!evc_survey_is_complete(survey, r)) {
-            print_note(survey->config->regions[r].name,
-                       "cannot be judged: only the first of its %u proxies has an admin address",
-                       survey->config->regions[r].proxies_count);
-        }
     }
 }
 

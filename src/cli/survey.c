@@ -47,7 +47,7 @@ add_process(struct evc_survey *survey, unsigned region, bool is_proxy, unsigned 
         .region = region,
         .index = index,
         .is_proxy = is_proxy,
-        .address = is_proxy ? &config->admin : &config->relays[index],
+        .address = is_proxy ? &config->admins[index] : &config->relays[index],
     };
     snprintf(process->name, sizeof(process->name), "%s/%s/%u", config->name,
              is_proxy ? "proxy" : "relay", index);
@@ -63,7 +63,7 @@ evc_survey_create(const struct evc_config *config)
         return NULL;
     }
     for (unsigned r = 0; r < config->regions_count; r++) {
-        process_max += 1 + config->regions[r].relays_count;
+        process_max += config->regions[r].proxies_count + config->regions[r].relays_count;
     }
     survey->config = config;
     survey->processes = calloc(process_max, sizeof(*survey->processes));
@@ -74,7 +74,9 @@ evc_survey_create(const struct evc_config *config)
         return NULL;
     }
     for (unsigned r = 0; r < config->regions_count; r++) {
-        add_process(survey, r, true, 0);
+        for (unsigned i = 0; i < config->regions[r].proxies_count; i++) {
+            add_process(survey, r, true, i);
+        }
         for (unsigned i = 0; i < config->regions[r].relays_count; i++) {
             add_process(survey, r, false, i);
         }
@@ -340,7 +342,7 @@ have_producers_answered(const struct evc_survey *survey, unsigned region)
             return false;
         }
     }
-    return evc_survey_is_complete(survey, region);
+    return true;
 }
 
 /** before: cells of all pairs as first read, produced included (the relays' alone). */
@@ -430,12 +432,6 @@ evc_survey_is_settled(const struct evc_survey *survey)
         }
     }
     return true;
-}
-
-bool
-evc_survey_is_complete(const struct evc_survey *survey, unsigned region)
-{
-    return survey->config->regions[region].proxies_count == 1;
 }
 
 size_t

@@ -90,12 +90,6 @@ uint64_t evc_survey_unexplained(const struct evc_survey *survey);
 /** Whether every partition of every pair is known and settled. */
 bool evc_survey_is_settled(const struct evc_survey *survey);
 
-/**
- * Whether a region's books can be judged at all: all its producers can be asked. Only the first
- * proxy of a region has an admin address.
- */
-bool evc_survey_is_complete(const struct evc_survey *survey, unsigned region);
-
 size_t evc_survey_unanswered(const struct evc_survey *survey);
 
 /** The whole survey as a JSON object (the caller's). NULL without memory. */

@@ -68,11 +68,18 @@ print_addresses(const struct evc_address *addresses, unsigned count)
 }
 
 static void
+print_status_urls(const char *label, const struct evc_address *addresses, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        print_label("", i == 0 ? label : "");
+        printf("%shttp://%s/status.json%s\n", evc_terminal_style(stdout, EVC_STYLE_DIM),
+               addresses[i].text, evc_terminal_style(stdout, EVC_STYLE_PLAIN));
+    }
+}
+
+static void
 print_region(const struct evc_config_region *region)
 {
-    const char *dim = evc_terminal_style(stdout, EVC_STYLE_DIM);
-    const char *plain = evc_terminal_style(stdout, EVC_STYLE_PLAIN);
-
     print_label(region->name, "applications");
     print_addresses(region->proxies, region->proxies_count);
     print_label("", "receivers");
@@ -81,12 +88,8 @@ print_region(const struct evc_config_region *region)
         print_label("", region->zones[z].name);
         print_addresses(region->zones[z].nodes, region->zones[z].nodes_count);
     }
-    print_label("", "status");
-    printf("%shttp://%s/status.json%s\n", dim, region->admin.text, plain);
-    for (unsigned i = 0; i < region->relays_count; i++) {
-        print_label("", "");
-        printf("%shttp://%s/status.json%s\n", dim, region->relays[i].text, plain);
-    }
+    print_status_urls("status", region->admins, region->admins_count);
+    print_status_urls("", region->relays, region->relays_count);
     putchar('\n');
 }
 

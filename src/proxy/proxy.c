@@ -139,10 +139,8 @@ start_admin(struct evc_proxy *proxy, struct evc_error *error)
         .ctx = proxy,
     };
 
-    if (proxy->options.index > 0) {
-        return EVC_OK; /* the region's admin address is the first proxy's */
-    }
-    return evc_admin_start(&proxy->region->admin, &handler, &proxy->admin, error);
+    return evc_admin_start(&proxy->region->admins[proxy->options.index], &handler, &proxy->admin,
+                           error);
 }
 
 static int

@@ -67,13 +67,6 @@ read_address_text(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
                                   : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
 }
 
-static int
-read_address(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-             void *target)
-{
-    return read_address_text(yaml, value, field->name, target);
-}
-
 /** A list of addresses; the count follows the pointer in the struct. */
 struct address_list {
     struct evc_address *addresses;
@@ -104,6 +97,24 @@ read_addresses(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_
     return rc;
 }
 
+/** One address for one proxy, or a list of them. */
+static int
+read_admins(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+            void *target)
+{
+    struct address_list *list = target;
+
+    if (value->type == YAML_SEQUENCE_NODE) {
+        return read_addresses(yaml, value, field, target);
+    }
+    list->addresses = calloc(1, sizeof(*list->addresses));
+    if (!list->addresses) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    list->count = 1;
+    return read_address_text(yaml, value, field->name, &list->addresses[0]);
+}
+
 #define CHECK_LIST(type, member)                                                                   \
     static_assert(offsetof(type, member##_count) ==                                                \
                       offsetof(type, member) + offsetof(struct address_list, count),               \
@@ -112,6 +123,7 @@ read_addresses(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_
 CHECK_LIST(struct evc_config_zone, nodes);
 CHECK_LIST(struct evc_config_region, proxies);
 CHECK_LIST(struct evc_config_region, receivers);
+CHECK_LIST(struct evc_config_region, admins);
 CHECK_LIST(struct evc_config_region, relays);
 
 /* --- zones, regions, policies --- */
@@ -162,7 +174,7 @@ static const struct evc_yaml_field region_fields[] = {
     {"proxies", read_addresses, offsetof(struct evc_config_region, proxies), true, &proxies_limits},
     {"receivers", read_addresses, offsetof(struct evc_config_region, receivers), true,
      &proxies_limits},
-    {"admin", read_address, offsetof(struct evc_config_region, admin), true, NULL},
+    {"admin", read_admins, offsetof(struct evc_config_region, admins), true, &proxies_limits},
     {"relays", read_addresses, offsetof(struct evc_config_region, relays), true, &relays_limits},
     {"zones", read_zones, 0, true, NULL},
     {0},
@@ -182,6 +194,11 @@ check_region(struct evc_yaml *yaml, yaml_node_t *node, const struct evc_config *
                                 "region %s has %u proxies and %u receivers; each proxy has one "
                                 "receiver",
                                 region->name, region->proxies_count, region->receivers_count);
+    }
+    if (region->admins_count != region->proxies_count) {
+        return evc_yaml_mistake(
+            yaml, node, "region %s has %u proxies and %u admin addresses; each proxy has one",
+            region->name, region->proxies_count, region->admins_count);
     }
     return EVC_OK;
 }
@@ -450,7 +467,7 @@ count_addresses(const struct evc_config *config)
     for (unsigned i = 0; i < config->regions_count; i++) {
         const struct evc_config_region *region = &config->regions[i];
 
-        count += region->proxies_count + region->receivers_count + region->relays_count + 1;
+        count += 3 * region->proxies_count + region->relays_count;
         for (unsigned z = 0; z < region->zones_count; z++) {
             count += region->zones[z].nodes_count;
         }
@@ -464,8 +481,8 @@ add_region_uses(struct address_uses *uses, const struct evc_config_region *regio
     for (unsigned i = 0; i < region->proxies_count; i++) {
         add_use(uses, &region->proxies[i], "a proxy", region->name);
         add_use(uses, &region->receivers[i], "a receiver", region->name);
+        add_use(uses, &region->admins[i], "an admin address", region->name);
     }
-    add_use(uses, &region->admin, "the admin address", region->name);
     for (unsigned i = 0; i < region->relays_count; i++) {
         add_use(uses, &region->relays[i], "a relay", region->name);
     }
@@ -568,8 +585,7 @@ free_region(struct evc_config_region *region)
     free_addresses(region->proxies, region->proxies_count);
     free_addresses(region->receivers, region->receivers_count);
     free_addresses(region->relays, region->relays_count);
-    free(region->admin.text);
-    free(region->admin.host);
+    free_addresses(region->admins, region->admins_count);
     for (unsigned z = 0; z < region->zones_count; z++) {
         free(region->zones[z].name);
         free_addresses(region->zones[z].nodes, region->zones[z].nodes_count);

@@ -41,7 +41,8 @@ struct evc_config_region {
     unsigned proxies_count;
     struct evc_address *receivers;
     unsigned receivers_count;  /* as many as proxies: receivers[i] is served by proxy i */
-    struct evc_address admin;  /* answered by the first proxy */
+    struct evc_address *admins; /* status of each proxy: admins[i] is answered by proxy i */
+    unsigned admins_count;     /* as many as proxies */
     struct evc_address *relays;
     unsigned relays_count;     /* admin addresses, one per relay process */
     struct evc_config_zone *zones;

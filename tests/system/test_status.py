@@ -251,3 +251,16 @@ def test_status__a_producer_is_missing__its_source_is_not_judged(fakes):
     pair = [p for p in document["pairs"] if p["source"] == "virginia"][0]
     assert pair["unexplained"] is None
     assert [p["unexplained"] for p in document["pairs"] if p["source"] == "oregon"] == [0, 0]
+
+
+def test_status__several_proxies_and_relays__books_of_all_of_them_are_added_up(system):
+    s = system(regions=2, zones=1, proxies=2, relays=2)
+    for index in range(2):
+        for number in range(20):
+            s.proxy("virginia", index).set(f"key-{index}-{number}", b"value")
+    document = s.wait_quiet()
+    pair = next(pair for pair in document["pairs"]
+                if (pair["source"], pair["destination"]) == ("virginia", "oregon"))
+    assert pair["produced"] == 40
+    assert pair["outcomes"]["applied"] == 40
+    assert pair["unexplained"] == 0

@@ -25,7 +25,7 @@ class Shape:
 
 def write(shape, directory):
     """Writes cache.yaml into directory (a pathlib.Path). Returns its path and its regions."""
-    per_region = 2 * shape.proxies + 1 + shape.relays + shape.zones * shape.nodes
+    per_region = 3 * shape.proxies + shape.relays + shape.zones * shape.nodes
     ports = iter(cache.free_ports(shape.regions * per_region))
 
     def addresses(count):
@@ -35,11 +35,13 @@ def write(shape, directory):
         return "[" + ", ".join(texts) + "]"
 
     regions = []
+    admins = {}  # of the proxies behind the first
     for name in REGION_NAMES[: shape.regions]:
         zones = [cache.Zone(f"{name}-{chr(ord('a') + z)}", addresses(shape.nodes))
                  for z in range(shape.zones)]
         regions.append(cache.Region(name, addresses(shape.proxies), addresses(shape.proxies),
                                     addresses(1)[0], addresses(shape.relays), zones))
+        admins[name] = addresses(shape.proxies - 1)
     queue = f"kind: embedded, path: {directory}/run/queue, partitions: {shape.partitions}"
     lines = ["cache: test", "queue: {%s}" % ", ".join(filter(None, [queue, shape.queue])),
              "node: {%s}" % shape.node, "regions:"]
@@ -47,7 +49,8 @@ def write(shape, directory):
         lines += [f"  - name: {region.name}",
                   f"    proxies: {flow(region.proxies)}",
                   f"    receivers: {flow(region.receivers)}",
-                  f"    admin: {region.admin}",
+                  "    admin: " + (flow([region.admin, *admins[region.name]])
+                                   if admins[region.name] else region.admin),
                   f"    relays: {flow(region.relays)}",
                   "    zones:"]
         lines += [f"      - {{name: {zone.name}, nodes: {flow(zone.nodes)}}}"

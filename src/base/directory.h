@@ -5,9 +5,12 @@
 
 #include "base/error.h"
 
-enum { EVC_PATH_BYTES_MAX = 4096 };
+enum {
+    EVC_PATH_BYTES_MAX = 4096
+};
 
-/** Makes a directory and those above it where they are missing. EVC_E_SYS or EVC_E_INVALID (too long). */
+/** Makes a directory and those above it where they are missing. EVC_E_SYS or EVC_E_INVALID (too
+ * long). */
 EVC_MUST_USE int evc_directory_make(const char *path, struct evc_error *error);
 
 #endif

@@ -76,8 +76,8 @@ void evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, ui
 
 /**
  * Takes up where an earlier life of this writer left its clock, and from now on leaves every minted
- * tick there (one store, no system call). cell outlives the clock. Without it, a writer that is restarted
- * after observing a version ahead of its wall clock could mint one twice.
+ * tick there (one store, no system call). cell outlives the clock. Without it, a writer that is
+ * restarted after observing a version ahead of its wall clock could mint one twice.
  */
 void evc_version_clock_keep(struct evc_version_clock *clock, uint64_t *cell);
 

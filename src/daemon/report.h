@@ -21,7 +21,8 @@ struct evc_report_identity {
     uint64_t started_us; /* Unix microseconds */
 };
 
-/** part, cache, region, index, pid, version, uptime_s, cpu_us (user and system, of this process). */
+/** part, cache, region, index, pid, version, uptime_s, cpu_us (user and system, of this process).
+ */
 json_t *evc_report_process(const struct evc_report_identity *identity);
 
 /** bytes_used, bytes_max, waiting, lost, replayed. */
@@ -33,7 +34,8 @@ json_t *evc_report_feeder(struct evc_feeder *feeder);
 /** bytes, bytes_max. */
 json_t *evc_report_queue(struct evc_queue *queue);
 
-/** One node as an engine sees it: node, zone, state, why, ops, refused, unknown, errors, reconnects. */
+/** One node as an engine sees it: node, zone, state, why, ops, refused, unknown, errors,
+ * reconnects. */
 json_t *evc_report_node(const struct evc_topology *topology, const struct evc_node *node,
                         const struct evc_engine_node_stats *stats);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the processes of a region keep on disk, opened as the configuration says: the queue, the journals. */
+/* What the processes of a region keep on disk, opened as the configuration says: the queue, the
+ * journals. */
 #ifndef EVC_DAEMON_STORAGE_H
 #define EVC_DAEMON_STORAGE_H
 
@@ -9,8 +10,9 @@
 #include "topology/config.h"
 
 /**
- * The region's queue, <queue.path>/<region>, with a group for every region: the others are destinations,
- * the own name is the repair group. 0 or a status, with *error naming setting and path.
+ * The region's queue, <queue.path>/<region>, with a group for every region: the others are
+ * destinations, the own name is the repair group. 0 or a status, with *error naming setting and
+ * path.
  */
 EVC_MUST_USE int evc_storage_open_queue(const struct evc_config *config, unsigned region,
                                         struct evc_queue **ret, struct evc_error *error);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One round of feeding, without a thread: takes released events of one journal, makes a record per
- * partition, appends them in one step and settles the journal's numbers. Numbers that were lost at the
- * journal are skipped, so that every destination sees the gap; where no event follows the gap, an empty
- * record announces it, also once per partition when a journal is fed for the first time.
+ * partition, appends them in one step and settles the journal's numbers. Numbers that were lost at
+ * the journal are skipped, so that every destination sees the gap; where no event follows the gap,
+ * an empty record announces it, also once per partition when a journal is fed for the first time.
  */
 #ifndef EVC_QUEUE_FEED_H
 #define EVC_QUEUE_FEED_H
@@ -12,7 +12,9 @@
 #include "queue/queue.h"
 #include "queue/record.h"
 
-enum { EVC_FEED_EVENTS_MAX = 8192 /* taken in one round */ };
+enum {
+    EVC_FEED_EVENTS_MAX = 8192 /* taken in one round */
+};
 
 struct evc_feed_part;
 
@@ -31,10 +33,10 @@ void evc_feed_finish(struct evc_feed *feed); /* safe after a failed init */
 
 /**
  * One round. now_us: Unix microseconds. The number of events fed (0: nothing was ready), or
- * EVC_E_FULL, EVC_E_SYS…: nothing was fed, everything is taken again in the next round; *error says why.
+ * EVC_E_FULL, EVC_E_SYS…: nothing was fed, everything is taken again in the next round; *error says
+ * why.
  */
-EVC_MUST_USE int evc_feed_round(struct evc_feed *feed, struct evc_journal *journal,
-                                bool is_first, uint64_t now_us, uint64_t *ret_records,
-                                struct evc_error *error);
+EVC_MUST_USE int evc_feed_round(struct evc_feed *feed, struct evc_journal *journal, bool is_first,
+                                uint64_t now_us, uint64_t *ret_records, struct evc_error *error);
 
 #endif

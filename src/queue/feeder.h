@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The feeder: one thread per process that takes released events from the process's journals, makes
- * records of them and appends those to the queue. Workers never wait for it: they only ring its bell
- * when it sleeps. While the queue is full or away it retries with back-off, and the journals fill.
+ * records of them and appends those to the queue. Workers never wait for it: they only ring its
+ * bell when it sleeps. While the queue is full or away it retries with back-off, and the journals
+ * fill.
  *
- * Batches are whatever is ready when the feeder comes round: small and immediate when quiet, full when
- * busy; there is no linger.
+ * Batches are whatever is ready when the feeder comes round: small and immediate when quiet, full
+ * when busy; there is no linger.
  */
 #ifndef EVC_QUEUE_FEEDER_H
 #define EVC_QUEUE_FEEDER_H
@@ -15,7 +16,9 @@
 #include "queue/journal.h"
 #include "queue/queue.h"
 
-enum { EVC_FEEDER_JOURNALS_MAX = 64 };
+enum {
+    EVC_FEEDER_JOURNALS_MAX = 64
+};
 
 struct evc_feeder;
 
@@ -34,8 +37,8 @@ struct evc_feeder_stats {
     uint64_t records_total;
     uint64_t events_total;
     uint64_t append_errors_total;
-    uint64_t full_total;     /* appends refused because the queue is at its bound */
-    bool is_stalled;         /* the last append failed */
+    uint64_t full_total; /* appends refused because the queue is at its bound */
+    bool is_stalled;     /* the last append failed */
     char last_error[EVC_ERROR_TEXT_BYTES];
 };
 

@@ -5,8 +5,8 @@
  * (record.h); a consumer group (one per destination) has a position per partition, and beside it a
  * blob the consumer keeps there (its books), committed in one step with the position.
  *
- * Invariants: records of a partition are polled in the order they were appended; an appended record is
- * polled by every group at least once; a committed position and its blob are never seen apart; a
+ * Invariants: records of a partition are polled in the order they were appended; an appended record
+ * is polled by every group at least once; a committed position and its blob are never seen apart; a
  * record is dropped only when every group has committed past it (embedded) or retention says so
  * (Kafka).
  *
@@ -31,18 +31,19 @@ enum {
 
 /** How safe an append is when it returns. */
 enum evc_durability {
-    /** Survives the death of any process, not of the machine: the kernel writes it out when it likes. */
+    /** Survives the death of any process, not of the machine: the kernel writes it out when it
+     * likes. */
     EVC_DURABILITY_PROCESS,
     /** On the disk before append returns: survives a power cut. */
     EVC_DURABILITY_POWER,
 };
 
 struct evc_queue_options {
-    const char *path;               /* embedded: a directory, created if absent */
-    unsigned partition_count;       /* 1 to EVC_PARTITION_MAX */
-    uint64_t bytes_max;             /* embedded: records kept beyond this are refused (EVC_E_FULL) */
+    const char *path;         /* embedded: a directory, created if absent */
+    unsigned partition_count; /* 1 to EVC_PARTITION_MAX */
+    uint64_t bytes_max;       /* embedded: records kept beyond this are refused (EVC_E_FULL) */
     enum evc_durability durability;
-    const char *const *groups;      /* every group of the region; records wait for all of them */
+    const char *const *groups; /* every group of the region; records wait for all of them */
     size_t group_count;
 };
 
@@ -56,15 +57,15 @@ struct evc_queue_item {
 /** One record polled; the bytes are valid until the next poll or close of that consumer. */
 struct evc_queue_record {
     uint32_t partition;
-    uint64_t position;     /* of this record; committing position + 1 means: done with it */
+    uint64_t position; /* of this record; committing position + 1 means: done with it */
     struct evc_slice bytes;
 };
 
 /** What a partition holds for a group. */
 struct evc_queue_backlog {
     uint64_t records;
-    uint64_t events;       /* exactly those of the records not yet committed past */
-    uint64_t oldest_us;    /* Unix microseconds when the oldest of them was appended; 0 when none */
+    uint64_t events;    /* exactly those of the records not yet committed past */
+    uint64_t oldest_us; /* Unix microseconds when the oldest of them was appended; 0 when none */
 };
 
 struct evc_queue;
@@ -92,7 +93,8 @@ struct evc_queue_ops {
 
 struct evc_queue_consumer_ops {
     void (*close)(struct evc_queue_consumer *consumer);
-    /** Up to max records, fairly over partitions. Count (0: nothing now), or EVC_E_SYS, EVC_E_CORRUPT. */
+    /** Up to max records, fairly over partitions. Count (0: nothing now), or EVC_E_SYS,
+     * EVC_E_CORRUPT. */
     int (*poll)(struct evc_queue_consumer *consumer, struct evc_queue_record *ret, size_t max);
     /** The committed position and blob of a partition; blob is a view until the next call. */
     int (*committed)(struct evc_queue_consumer *consumer, uint32_t partition,
@@ -104,7 +106,8 @@ struct evc_queue_consumer_ops {
     int (*rewind)(struct evc_queue_consumer *consumer, uint32_t partition);
     int (*backlog)(struct evc_queue_consumer *consumer, uint32_t partition,
                    struct evc_queue_backlog *ret);
-    /** Becomes readable when there may be something new to poll; evc_queue_consumer_wake_clear re-arms. */
+    /** Becomes readable when there may be something new to poll; evc_queue_consumer_wake_clear
+     * re-arms. */
     int (*wake_fd)(struct evc_queue_consumer *consumer);
     void (*wake_clear)(struct evc_queue_consumer *consumer);
 };

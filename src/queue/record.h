@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A record of the queue: a batch of events of one producer for one partition, encoded. The bytes are
- * the contract between releases (docs/protocol.md has the table); little-endian, LEB128 varints,
- * closed by an XXH3 checksum (low 32 bits).
+ * A record of the queue: a batch of events of one producer for one partition, encoded. The bytes
+ * are the contract between releases (docs/protocol.md has the table); little-endian, LEB128
+ * varints, closed by an XXH3 checksum (low 32 bits).
  *
  *   u8 magic 0xEC · u8 format 1 · u16 slot · u64 producer · u64 first_seq · u64 base_version ·
  *   u64 fed_us · varint count · count entries · u32 checksum of everything before it
  *   entry: u8 op_and_flags (low nibble op, high nibble flags) · u8 key_len · key ·
- *          varint zigzag(version - base_version) · varint expiry_s · varint zigzag(fed_us - written_us)
+ *          varint zigzag(version - base_version) · varint expiry_s · varint zigzag(fed_us -
+ * written_us)
  *
  * Events of a batch are numbered first_seq, first_seq + 1, … without gaps.
  */
@@ -26,17 +27,17 @@ enum {
 };
 
 struct evc_record_header {
-    uint16_t slot;          /* the producer's worker slot, as in its versions */
-    uint64_t producer;      /* identity of the producer's journal, random, never reused */
-    uint64_t first_seq;     /* number of the first event for this partition; numbers start at 1 */
+    uint16_t slot;      /* the producer's worker slot, as in its versions */
+    uint64_t producer;  /* identity of the producer's journal, random, never reused */
+    uint64_t first_seq; /* number of the first event for this partition; numbers start at 1 */
     evc_version base_version;
-    uint64_t fed_us;        /* Unix microseconds when the batch was made */
+    uint64_t fed_us; /* Unix microseconds when the batch was made */
     uint32_t count;
 };
 
 /** Builds one record in a buffer. Owner thread only. */
 struct evc_record_writer {
-    struct evc_buf body;    /* entries */
+    struct evc_buf body; /* entries */
     struct evc_record_header header;
 };
 

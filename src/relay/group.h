@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One consumer group of a relay at work: polls its partitions of the queue while there is room, hands
- * the records to replication/consume.h, and commits what the books say is done. Owner: one loop.
+ * One consumer group of a relay at work: polls its partitions of the queue while there is room,
+ * hands the records to replication/consume.h, and commits what the books say is done. Owner: one
+ * loop.
  */
 #ifndef EVC_RELAY_GROUP_H
 #define EVC_RELAY_GROUP_H
@@ -13,19 +14,19 @@
 enum {
     EVC_GROUP_RECORDS_PER_TURN = 32, /* polled in one go, so that answers are not kept waiting */
     EVC_GROUP_COMMIT_MS = 100,
-    EVC_GROUP_POLL_MS = 100,         /* looks for records also without being woken */
+    EVC_GROUP_POLL_MS = 100, /* looks for records also without being woken */
 };
 
 struct evc_group {
     struct evc_consume consume;
     struct evc_queue_consumer *consumer;
     struct evc_loop *loop;
-    const char *name;           /* of the destination; the region's own for repair */
+    const char *name; /* of the destination; the region's own for repair */
     uint32_t *partitions;
     unsigned partition_count;
     struct evc_buf blob;
     uv_poll_t wake;
-    bool is_polling;            /* wake is open */
+    bool is_polling; /* wake is open */
     bool may_have_more;
     uint64_t commit_due_us, poll_due_us;
     uint64_t errors_total;
@@ -37,7 +38,7 @@ struct evc_group_options {
     const char *name;
     const uint32_t *partitions; /* copied */
     unsigned partition_count;
-    struct evc_ship *ship;      /* one of the two */
+    struct evc_ship *ship; /* one of the two */
     struct evc_repair *repair;
 };
 
@@ -45,7 +46,8 @@ struct evc_group_options {
 EVC_MUST_USE int evc_group_open(struct evc_group *group, const struct evc_group_options *options,
                                 struct evc_error *error);
 
-/** Takes records while there are any and there is room, a bounded number. Once per turn. true: more wait. */
+/** Takes records while there are any and there is room, a bounded number. Once per turn. true: more
+ * wait. */
 bool evc_group_poll(struct evc_group *group);
 
 /** Commits what is due (all that is done, with is_final). Every tick. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link to one destination: a persistent connection to one of its receivers, over which a shipment's
- * items leave pipelined and answers come back in any order (meta/replication.h). Knows the wire, not the
- * rules.
+ * The link to one destination: a persistent connection to one of its receivers, over which a
+ * shipment's items leave pipelined and answers come back in any order (meta/replication.h). Knows
+ * the wire, not the rules.
  *
  *   DOWN ─▶ CONNECTING ─▶ GREETING (hello, HELLO: the right cache and region) ─▶ UP
  *    ▲  back-off, the next receiver of the list ◀── closed, refused, silent for EVC_LINK_SILENCE_MS
@@ -39,19 +39,19 @@ struct evc_link {
     struct evc_ship_link ship_link; /* what the shipment sends through */
     struct evc_loop *loop;
     const struct evc_config *config;
-    unsigned source, destination;   /* region indexes */
+    unsigned source, destination; /* region indexes */
     const char *relay_id;
-    struct evc_ship *ship;          /* told of answers, losses and room */
+    struct evc_ship *ship; /* told of answers, losses and room */
     struct evc_stream stream;
     struct evc_loop_hook tick;
     struct evc_backoff backoff;
     enum evc_link_state state;
-    unsigned receiver;              /* of the destination's list, used next */
-    uint64_t due_us;                /* DOWN: when to try; CONNECTING, GREETING: when to give up */
-    uint64_t heard_us;              /* when the last answer came, or the first item left */
+    unsigned receiver; /* of the destination's list, used next */
+    uint64_t due_us;   /* DOWN: when to try; CONNECTING, GREETING: when to give up */
+    uint64_t heard_us; /* when the last answer came, or the first item left */
     uint64_t on_their_way;
     uint64_t connects_total;
-    bool is_full;                   /* an item was refused for want of room */
+    bool is_full; /* an item was refused for want of room */
     bool is_closing;
     char why[EVC_ERROR_TEXT_BYTES]; /* why it is not UP */
 };

@@ -2,8 +2,8 @@
 /*
  * The relay process of one region: for every other region a consumer group and a shipment
  * (replication/ship.h) over a link to its receivers; for its own region the repair group
- * (replication/repair.h). One loop, one journal (for the events the rules make), one feeder, the admin
- * address. With several relays, relay i has the partitions p with p % relays == i.
+ * (replication/repair.h). One loop, one journal (for the events the rules make), one feeder, the
+ * admin address. With several relays, relay i has the partitions p with p % relays == i.
  */
 #ifndef EVC_RELAY_RELAY_H
 #define EVC_RELAY_RELAY_H

@@ -22,7 +22,7 @@ struct evc_destination {
 struct evc_relay {
     struct evc_relay_options options;
     const struct evc_config_region *region;
-    char id[32];                  /* "oregon/0", cut: how the relay names itself to receivers */
+    char id[32]; /* "oregon/0", cut: how the relay names itself to receivers */
     uint64_t started_us;
     struct evc_topology *topology;
     struct evc_loop loop;
@@ -31,7 +31,7 @@ struct evc_relay {
     struct evc_queue *queue;
     struct evc_journal *journal;
     struct evc_feeder *feeder;
-    struct evc_event_sink sink;   /* into the journal, and rings the feeder at the end of the turn */
+    struct evc_event_sink sink; /* into the journal, and rings the feeder at the end of the turn */
     bool has_events_to_feed;
     struct evc_destination *destinations;
     unsigned destination_count;
@@ -39,7 +39,7 @@ struct evc_relay {
     struct evc_group repair_group;
     struct evc_admin *admin;
     struct evc_loop_hook turn, tick;
-    uv_idle_t busy;               /* runs while records wait: the loop does not sleep */
+    uv_idle_t busy; /* runs while records wait: the loop does not sleep */
     bool is_busy;
     uv_signal_t signals[2];
     bool is_stopping;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A replicated write at its destination: conditional, zone by zone. Pure: effects through the port and
- * the sink.
+ * A replicated write at its destination: conditional, zone by zone. Pure: effects through the port
+ * and the sink.
  *
  *   each zone:  GET cas ─▶ newer or same there: settled
  *                     └──▶ older: CAS over it, missing: ADD ─▶ stored: settled
  *                                                        └──▶ EX/NS/NF (raced): read again
  *
- * Rules kept here (design.md § Versions): conditional; late; drift; echo (something newer was found:
- * an event for it goes to this region's queue); conflict echo (a version minted in this region was
- * replaced); failed and differ (zones disagree, a race was lost or a zone did not answer: a repair event
- * goes to this region's queue).
+ * Rules kept here (design.md § Versions): conditional; late; drift; echo (something newer was
+ * found: an event for it goes to this region's queue); conflict echo (a version minted in this
+ * region was replaced); failed and differ (zones disagree, a race was lost or a zone did not
+ * answer: a repair event goes to this region's queue).
  */
 #ifndef EVC_REPLICATION_APPLY_H
 #define EVC_REPLICATION_APPLY_H
@@ -21,16 +21,16 @@
 #include "queue/event.h"
 
 enum {
-    EVC_APPLY_RACES_MAX = 16,        /* conditional attempts in one zone before it counts as failed */
-    EVC_APPLY_IN_FLIGHT_MAX = 16384, /* per context */
+    EVC_APPLY_RACES_MAX = 16, /* conditional attempts in one zone before it counts as failed */
+    EVC_APPLY_IN_FLIGHT_MAX = 16384,    /* per context */
     EVC_APPLY_VALUE_KEEP_BYTES = 16384, /* memory a pooled item keeps for values */
 };
 
 struct evc_apply_options {
-    unsigned region;           /* this region's index */
-    uint32_t zone_timeout_us;  /* one operation in one zone */
+    unsigned region;          /* this region's index */
+    uint32_t zone_timeout_us; /* one operation in one zone */
     uint32_t tombstone_ttl_s;
-    uint32_t rules_off;        /* test only: enum evc_rule bits that are switched off */
+    uint32_t rules_off; /* test only: enum evc_rule bits that are switched off */
 };
 
 struct evc_apply_stats {
@@ -41,7 +41,7 @@ struct evc_apply_stats {
 /** Context of one thread. */
 struct evc_applier {
     struct evc_node_port *port;
-    struct evc_version_clock *clock;   /* learns of every version that passes */
+    struct evc_version_clock *clock; /* learns of every version that passes */
     const struct evc_moment *now;
     struct evc_event_sink *sink;
     struct evc_apply_options options;
@@ -60,9 +60,9 @@ typedef void (*evc_apply_fn)(void *ctx, uint64_t tag, enum evc_apply_result resu
                              evc_version newest);
 
 /**
- * Starts one; replica is copied. done comes exactly once, possibly before this returns. EVC_E_FULL when
- * EVC_APPLY_IN_FLIGHT_MAX are in flight: pause reading until some are done. newest: for BEHIND the
- * newer version there, else the replica's own.
+ * Starts one; replica is copied. done comes exactly once, possibly before this returns. EVC_E_FULL
+ * when EVC_APPLY_IN_FLIGHT_MAX are in flight: pause reading until some are done. newest: for BEHIND
+ * the newer version there, else the replica's own.
  */
 EVC_MUST_USE int evc_apply_start(struct evc_applier *applier, const struct evc_replica *replica,
                                  evc_apply_fn done, void *ctx, uint64_t tag);

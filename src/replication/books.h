@@ -2,10 +2,10 @@
 /*
  * The books of one (source region, group): what was received by number, and how each event ended,
  * per partition. Pure. Two uses of one struct:
- *   - numbers: every batch's first number is compared with the one expected of its producer; a gap is
- *     lost, a repeat duplicate;
- *   - outcomes: events of a batch end in any order; a batch is closed when all have, and folded into
- *     the totals when all before it are closed. Totals and the position behind them are committed
+ *   - numbers: every batch's first number is compared with the one expected of its producer; a gap
+ * is lost, a repeat duplicate;
+ *   - outcomes: events of a batch end in any order; a batch is closed when all have, and folded
+ * into the totals when all before it are closed. Totals and the position behind them are committed
  *     together, so they are exact across restarts.
  *
  * Invariant per partition, over folded batches:
@@ -56,7 +56,7 @@ struct evc_batch {
     struct evc_list link;
     struct evc_books *books;
     uint64_t position;
-    uint32_t open;            /* events without an outcome */
+    uint32_t open; /* events without an outcome */
     uint32_t outcome[EVC_OUTCOME_MAX];
     uint32_t event_count;
     uint64_t lost, duplicate;

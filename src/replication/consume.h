@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One consumer group of a relay, without the queue: takes records, opens a batch in the partition's
- * books for each and offers its events to a shipment (another region's group) or to repair (the region's
- * own group). The caller polls the queue while there is room and commits what the books say. Pure.
+ * books for each and offers its events to a shipment (another region's group) or to repair (the
+ * region's own group). The caller polls the queue while there is room and commits what the books
+ * say. Pure.
  */
 #ifndef EVC_REPLICATION_CONSUME_H
 #define EVC_REPLICATION_CONSUME_H
@@ -13,7 +14,7 @@
 #include "replication/ship.h"
 
 struct evc_consume {
-    struct evc_ship *ship;     /* exactly one of the two is set; neither is owned */
+    struct evc_ship *ship; /* exactly one of the two is set; neither is owned */
     struct evc_repair *repair;
     struct evc_books *books[EVC_PARTITION_MAX]; /* NULL: not this consumer's partition */
     uint64_t records_total, events_total;
@@ -30,15 +31,15 @@ void evc_consume_init(struct evc_consume *consume, struct evc_ship *ship,
 void evc_consume_finish(struct evc_consume *consume);
 
 /** Takes a partition up where position and blob left it. 0, EVC_E_NOMEM or EVC_E_CORRUPT. */
-EVC_MUST_USE int evc_consume_add(struct evc_consume *consume, unsigned partition,
-                                 uint64_t position, struct evc_slice blob);
+EVC_MUST_USE int evc_consume_add(struct evc_consume *consume, unsigned partition, uint64_t position,
+                                 struct evc_slice blob);
 
 /** Whether any record (EVC_RECORD_EVENTS_MAX events, any partition) may be taken now. */
 bool evc_consume_has_room(const struct evc_consume *consume);
 
 /**
- * Takes one record; bytes are not kept. Needs room. EVC_E_CORRUPT: counted and passed over, the group
- * goes on behind it.
+ * Takes one record; bytes are not kept. Needs room. EVC_E_CORRUPT: counted and passed over, the
+ * group goes on behind it.
  */
 int evc_consume_record(struct evc_consume *consume, unsigned partition, uint64_t position,
                        struct evc_slice bytes);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Objects found by their key: an intrusive hash table of fixed size. An object embeds an entry, which
- * holds the key itself. Nothing is allocated after creation; objects belong to whoever added them.
+ * Objects found by their key: an intrusive hash table of fixed size. An object embeds an entry,
+ * which holds the key itself. Nothing is allocated after creation; objects belong to whoever added
+ * them.
  */
 #ifndef EVC_REPLICATION_KEY_TABLE_H
 #define EVC_REPLICATION_KEY_TABLE_H

@@ -10,7 +10,8 @@ enum evc_outcome {
     EVC_OUTCOME_APPLIED,   /* written in the destination */
     EVC_OUTCOME_IDENTICAL, /* the destination had this very version */
     EVC_OUTCOME_BEHIND,    /* the destination had a newer one */
-    EVC_OUTCOME_LATE,      /* missing there, and older than tombstones live: nobody knows if it was deleted */
+    EVC_OUTCOME_LATE,      /* missing there, and older than tombstones live: nobody knows if it was
+                              deleted */
     EVC_OUTCOME_COALESCED, /* a newer event of its key speaks for it */
     EVC_OUTCOME_FILTERED,  /* not for this destination: policy none, or a repair request */
     EVC_OUTCOME_EXPIRED,   /* its time to live ran out on the way */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a repair group remembers of the events it has seen lately, to notice signs of trouble: the
- * newest version of each key, who wrote last and when. Bounded: at the bound the oldest is forgotten.
+ * newest version of each key, who wrote last and when. Bounded: at the bound the oldest is
+ * forgotten.
  *
- * Invariant: of a partition, every event fed after `complete since` is remembered. An event for a key
- * that is not remembered is a sign of trouble (blind) when a write crossing it may have been fed before
- * that, by its own times or by when it was noted here; so a restart and a long wait in a journal are covered, and in a backlog old times look like live
- * ones. Pure. Used by repair.c alone.
+ * Invariant: of a partition, every event fed after `complete since` is remembered. An event for a
+ * key that is not remembered is a sign of trouble (blind) when a write crossing it may have been
+ * fed before that, by its own times or by when it was noted here; so a restart and a long wait in a
+ * journal are covered, and in a backlog old times look like live ones. Pure. Used by repair.c
+ * alone.
  */
 #ifndef EVC_REPLICATION_RECENT_H
 #define EVC_REPLICATION_RECENT_H
@@ -44,7 +46,8 @@ unsigned evc_recent_note(struct evc_recent *recent, const struct evc_event *even
 /** A version was made that no event has told of yet; nothing when the key is not remembered. */
 void evc_recent_learn(struct evc_recent *recent, struct evc_slice key, evc_version version);
 
-/** The newest version remembered for a key, 0 when none, with its expiry (Unix seconds, 0: never). */
+/** The newest version remembered for a key, 0 when none, with its expiry (Unix seconds, 0: never).
+ */
 evc_version evc_recent_newest(const struct evc_recent *recent, struct evc_slice key,
                               uint32_t *ret_expiry_s);
 

@@ -11,12 +11,12 @@
  *        ▲                                               ├─▶ WRITING the newest where it differs
  *        └── a zone does not answer, a race is lost ◀────┘        (CAS or ADD) ─▶ done
  *
- * A repair during which a zone failed to answer is followed by a second look after another settle time:
- * bytes that were on their way to that zone may have landed after the first.
- * Restamp: the newest found is older than a version known to have been written: a later arrival has
- * buried it; the survivor gets a new version just above both, with this relay's writer bits: not one of
- * now, which would also win over what another region has written since. If what was known
- * has expired meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
+ * A repair during which a zone failed to answer is followed by a second look after another settle
+ * time: bytes that were on their way to that zone may have landed after the first. Restamp: the
+ * newest found is older than a version known to have been written: a later arrival has buried it;
+ * the survivor gets a new version just above both, with this relay's writer bits: not one of now,
+ * which would also win over what another region has written since. If what was known has expired
+ * meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
  * version beyond the drift bound is abandoned.
  * Reship: what was changed is announced. Repairs of one key coalesce into one.
  */
@@ -29,25 +29,25 @@
 #include "replication/books.h"
 
 enum {
-    EVC_REPAIR_ITEMS_MAX_DEFAULT = 65536,  /* keys under repair */
+    EVC_REPAIR_ITEMS_MAX_DEFAULT = 65536,   /* keys under repair */
     EVC_REPAIR_RECENT_MAX_DEFAULT = 262144, /* events remembered for the window */
 };
 
 struct evc_repair_options {
     uint32_t items_max, recent_max;
-    uint32_t window_us;         /* two writers this close may have crossed: the write timeout */
-    uint32_t settle_us;         /* wait before reading: the write timeout and a little */
+    uint32_t window_us; /* two writers this close may have crossed: the write timeout */
+    uint32_t settle_us; /* wait before reading: the write timeout and a little */
     uint32_t zone_timeout_us;
     uint32_t retry_min_ms, retry_max_ms;
     uint64_t abandon_after_us;
     uint32_t tombstone_ttl_s;
-    uint32_t rules_off;         /* test only */
+    uint32_t rules_off; /* test only */
 };
 
 struct evc_repair_stats {
     uint64_t items;
     uint64_t asked_total, two_writers_total, inversions_total, blind_total;
-    uint64_t clean_total;       /* looked at, nothing to do */
+    uint64_t clean_total; /* looked at, nothing to do */
     uint64_t changed_total, restamped_total, reshipped_total, gone_total;
     uint64_t retries_total, abandoned_total;
 };
@@ -65,8 +65,9 @@ void evc_repair_destroy(struct evc_repair *repair); /* accepts NULL */
 bool evc_repair_has_room(const struct evc_repair *repair, unsigned count);
 
 /**
- * Looks at one event. Its outcome (filtered: no sign of trouble; applied: looked at and repaired where
- * needed; coalesced; abandoned) is reported to the batch, now or when its repair has ended. Needs room.
+ * Looks at one event. Its outcome (filtered: no sign of trouble; applied: looked at and repaired
+ * where needed; coalesced; abandoned) is reported to the batch, now or when its repair has ended.
+ * Needs room.
  */
 void evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch,
                       const struct evc_event *event, unsigned partition, uint64_t fed_us);

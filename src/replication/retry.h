@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Things that wait for another attempt: one list per delay (each twice the one before, up to a bound),
- * so that every list is sorted by due time and nothing is searched. Intrusive, no allocation. Pure.
+ * Things that wait for another attempt: one list per delay (each twice the one before, up to a
+ * bound), so that every list is sorted by due time and nothing is searched. Intrusive, no
+ * allocation. Pure.
  */
 #ifndef EVC_REPLICATION_RETRY_H
 #define EVC_REPLICATION_RETRY_H
@@ -10,7 +11,9 @@
 
 #include "base/list.h"
 
-enum { EVC_RETRY_STEPS = 8 };
+enum {
+    EVC_RETRY_STEPS = 8
+};
 
 /** Embed it. While the object waits nowhere, the link may stand on any list of its owner's. */
 struct evc_retry_link {

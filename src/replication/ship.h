@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shipping: one destination of a relay. Takes events, reads the newest value of each key from the
- * region's own zones, hands it to the link, and gives every event its outcome. Pure: effects through
- * the port, the sink and evc_ship_link.
+ * region's own zones, hands it to the link, and gives every event its outcome. Pure: effects
+ * through the port, the sink and evc_ship_link.
  *
  * One item per key at a time. Events of a key that arrive while its item has not been read are
  * coalesced into it; those that arrive while it is on its way wait, and are spoken for by what was
@@ -13,8 +13,8 @@
  *                 ├─▶ in no zone: tombstone there (gone) ─▶ SENDING as a delete
  *                 └─▶ a zone did not answer, or the link is down or full: WAITING (back-off)
  *
- * Rules kept here: newest; gone; newer read and older read (a repair event through the sink). Values
- * are never kept: each attempt reads again and composes straight into the link's buffer.
+ * Rules kept here: newest; gone; newer read and older read (a repair event through the sink).
+ * Values are never kept: each attempt reads again and composes straight into the link's buffer.
  */
 #ifndef EVC_REPLICATION_SHIP_H
 #define EVC_REPLICATION_SHIP_H
@@ -25,14 +25,16 @@
 #include "replication/books.h"
 #include "topology/config.h"
 
-enum { EVC_SHIP_ITEMS_MAX_DEFAULT = 32768 }; /* keys on their way per destination */
+enum {
+    EVC_SHIP_ITEMS_MAX_DEFAULT = 32768
+}; /* keys on their way per destination */
 
 /** The way to the destination: a connection to a receiver in production. */
 struct evc_ship_link {
     /**
-     * Sends one item; opaque comes back with the answer (evc_ship_on_reply). The replica's views are
-     * valid during the call only. false: not now (down, or its buffer is full); evc_ship_on_link_ready
-     * will be called when it may be tried again.
+     * Sends one item; opaque comes back with the answer (evc_ship_on_reply). The replica's views
+     * are valid during the call only. false: not now (down, or its buffer is full);
+     * evc_ship_on_link_ready will be called when it may be tried again.
      */
     bool (*send)(struct evc_ship_link *link, const struct evc_replica *replica, uint32_t opaque);
 };
@@ -42,9 +44,9 @@ struct evc_ship_options {
     uint32_t items_max;
     uint32_t read_timeout_us;
     uint32_t retry_min_ms, retry_max_ms;
-    uint64_t abandon_after_us;       /* a key that cannot be read or sent for so long is given up */
+    uint64_t abandon_after_us; /* a key that cannot be read or sent for so long is given up */
     uint32_t tombstone_ttl_s;
-    uint32_t rules_off;              /* test only */
+    uint32_t rules_off; /* test only */
 };
 
 struct evc_ship_stats {

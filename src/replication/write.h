@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An application's write: to every zone of the region at once, answered when enough of them have it.
- * Pure: effects through the port and the journal.
+ * An application's write: to every zone of the region at once, answered when enough of them have
+ * it. Pure: effects through the port and the journal.
  *
  *   SET, DELETE   version ─▶ journal (PENDING) ─▶ SET in every zone ─▶ first STORED: release
  *                                                                 └─▶ enough STORED: answered
@@ -9,17 +9,17 @@
  *       GET ─▶ decision ─▶ version above what was seen ─▶ journal ─▶ ADD or CAS there ─▶ STORED:
  *       release, then SET in the other zones; raced: decide again
  *
- * Rules kept here: release; failed (a zone did not acknowledge: a repair event, UNKNOWN when none did).
- * A delete stores a tombstone with tombstone_ttl_s in every zone, also where the key is missing; its
- * answer (deleted or not found) is what the local zone held.
+ * Rules kept here: release; failed (a zone did not acknowledge: a repair event, UNKNOWN when none
+ * did). A delete stores a tombstone with tombstone_ttl_s in every zone, also where the key is
+ * missing; its answer (deleted or not found) is what the local zone held.
  *
- * A negative exptime, or one in the past, stores a tombstone: nobody will read the value, and a tombstone
- * keeps an older copy from surviving elsewhere. A value that a node answers with an error (memcached then
- * also drops what it had) is followed by a delete of the key everywhere.
+ * A negative exptime, or one in the past, stores a tombstone: nobody will read the value, and a
+ * tombstone keeps an older copy from surviving elsewhere. A value that a node answers with an error
+ * (memcached then also drops what it had) is followed by a delete of the key everywhere.
  *
- * A deciding write leaves for the other zones a round trip later than its version was minted. When this
- * writer has minted a newer version of the key meanwhile, that may have been there already and is buried:
- * the write asks for repair (two writes crossed, and their writer is the same).
+ * A deciding write leaves for the other zones a round trip later than its version was minted. When
+ * this writer has minted a newer version of the key meanwhile, that may have been there already and
+ * is buried: the write asks for repair (two writes crossed, and their writer is the same).
  *
  * After the answer the write goes on until every zone has answered or timed out.
  */
@@ -32,58 +32,59 @@
 #include "queue/journal.h"
 
 enum {
-    EVC_WRITE_RACES_MAX = 64,        /* decisions of one write before it fails */
-    EVC_WRITE_IN_FLIGHT_MAX = 65536, /* per context */
-    EVC_WRITE_ERROR_BYTES = 128,     /* of a node's error line, kept for the answer */
+    EVC_WRITE_RACES_MAX = 64,           /* decisions of one write before it fails */
+    EVC_WRITE_IN_FLIGHT_MAX = 65536,    /* per context */
+    EVC_WRITE_ERROR_BYTES = 128,        /* of a node's error line, kept for the answer */
     EVC_WRITE_VALUE_KEEP_BYTES = 16384, /* memory a pooled write keeps for values */
     EVC_WRITE_MINTED_SLOTS = 4096,      /* keys by hash; two in one slot cost a needless repair */
 };
 
 enum evc_write_kind {
     EVC_WRITE_SET,
-    EVC_WRITE_ADD,      /* only if missing (or deleted) */
-    EVC_WRITE_REPLACE,  /* only if there */
-    EVC_WRITE_CAS,      /* only if the version there is `unique` */
-    EVC_WRITE_DELETE,   /* unique != 0: only if the version there is `unique` */
-    EVC_WRITE_TOUCH,    /* the same value and flags with a new expiry, as a new version */
+    EVC_WRITE_ADD,     /* only if missing (or deleted) */
+    EVC_WRITE_REPLACE, /* only if there */
+    EVC_WRITE_CAS,     /* only if the version there is `unique` */
+    EVC_WRITE_DELETE,  /* unique != 0: only if the version there is `unique` */
+    EVC_WRITE_TOUCH,   /* the same value and flags with a new expiry, as a new version */
     EVC_WRITE_KIND_MAX,
 };
 
 enum evc_write_result {
-    EVC_WRITE_STORED,      /* SET, ADD, REPLACE, CAS */
-    EVC_WRITE_NOT_STORED,  /* ADD: it is there. REPLACE: it is not */
-    EVC_WRITE_EXISTS,      /* CAS, DELETE with unique: another version is there */
-    EVC_WRITE_NOT_FOUND,   /* CAS, TOUCH, DELETE: it is not there (a DELETE took effect all the same) */
+    EVC_WRITE_STORED,     /* SET, ADD, REPLACE, CAS */
+    EVC_WRITE_NOT_STORED, /* ADD: it is there. REPLACE: it is not */
+    EVC_WRITE_EXISTS,     /* CAS, DELETE with unique: another version is there */
+    EVC_WRITE_NOT_FOUND,  /* CAS, TOUCH, DELETE: it is not there (a DELETE took effect all the same)
+                           */
     EVC_WRITE_DELETED,
     EVC_WRITE_TOUCHED,
-    EVC_WRITE_FAILED,      /* fewer zones than asked for acknowledged in time; it may have had effect */
-    EVC_WRITE_REJECTED,    /* the nodes answered with an error: see answer.error */
+    EVC_WRITE_FAILED, /* fewer zones than asked for acknowledged in time; it may have had effect */
+    EVC_WRITE_REJECTED, /* the nodes answered with an error: see answer.error */
     EVC_WRITE_RESULT_MAX,
 };
 
 struct evc_write_request {
     enum evc_write_kind kind;
-    struct evc_slice key, value;   /* copied where they must outlive the call */
+    struct evc_slice key, value; /* copied where they must outlive the call */
     uint32_t client_flags;
-    int64_t exptime;               /* memcached's; negative: expires at once */
-    uint64_t unique;               /* CAS, DELETE: raw CAS of the item as a client got it */
-    bool want_existed;             /* DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
+    int64_t exptime;   /* memcached's; negative: expires at once */
+    uint64_t unique;   /* CAS, DELETE: raw CAS of the item as a client got it */
+    bool want_existed; /* DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
 };
 
 struct evc_write_answer {
     enum evc_write_result result;
-    evc_version version;           /* what was stored */
-    unsigned zones_stored;         /* zones that had acknowledged when this was answered */
-    struct evc_slice error;        /* REJECTED: the node's line; valid during the call */
+    evc_version version;    /* what was stored */
+    unsigned zones_stored;  /* zones that had acknowledged when this was answered */
+    struct evc_slice error; /* REJECTED: the node's line; valid during the call */
 };
 
 typedef void (*evc_write_fn)(void *ctx, uint64_t tag, const struct evc_write_answer *answer);
 
 struct evc_write_options {
-    unsigned zones_needed;     /* 1 to zone count */
+    unsigned zones_needed; /* 1 to zone count */
     uint32_t timeout_us;
     uint32_t tombstone_ttl_s;
-    uint32_t rules_off;        /* test only: enum evc_rule bits that are switched off */
+    uint32_t rules_off; /* test only: enum evc_rule bits that are switched off */
 };
 
 struct evc_write_stats {

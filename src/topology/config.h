@@ -16,15 +16,15 @@
 enum {
     EVC_CONFIG_REGION_MAX = 16,
     EVC_CONFIG_NODES_PER_ZONE_MAX = 1024,
-    EVC_CONFIG_NAME_LEN_MAX = 63,     /* cache, region and zone names: [A-Za-z0-9_.-] */
-    EVC_CONFIG_PROXY_MAX = 48,        /* proxies of a region; worker slots 0 to 767 */
-    EVC_CONFIG_RELAY_MAX = 256,       /* relays of a region; worker slots 768 to 1023 */
-    EVC_CONFIG_WORKER_MAX = 16,       /* workers of a proxy */
+    EVC_CONFIG_NAME_LEN_MAX = 63, /* cache, region and zone names: [A-Za-z0-9_.-] */
+    EVC_CONFIG_PROXY_MAX = 48,    /* proxies of a region; worker slots 0 to 767 */
+    EVC_CONFIG_RELAY_MAX = 256,   /* relays of a region; worker slots 768 to 1023 */
+    EVC_CONFIG_WORKER_MAX = 16,   /* workers of a proxy */
 };
 
 /** host:port; host is a numeric address or a name resolved when the process starts. */
 struct evc_address {
-    char *text;     /* "127.0.0.1:11211", as messages show it */
+    char *text; /* "127.0.0.1:11211", as messages show it */
     char *host;
     uint16_t port;
 };
@@ -40,23 +40,32 @@ struct evc_config_region {
     struct evc_address *proxies;
     unsigned proxies_count;
     struct evc_address *receivers;
-    unsigned receivers_count;  /* as many as proxies: receivers[i] is served by proxy i */
+    unsigned receivers_count;   /* as many as proxies: receivers[i] is served by proxy i */
     struct evc_address *admins; /* status of each proxy: admins[i] is answered by proxy i */
-    unsigned admins_count;     /* as many as proxies */
+    unsigned admins_count;      /* as many as proxies */
     struct evc_address *relays;
-    unsigned relays_count;     /* admin addresses, one per relay process */
+    unsigned relays_count; /* admin addresses, one per relay process */
     struct evc_config_zone *zones;
     unsigned zones_count;
 };
 
-enum evc_policy { EVC_POLICY_COPY, EVC_POLICY_INVALIDATE, EVC_POLICY_NONE };
+enum evc_policy {
+    EVC_POLICY_COPY,
+    EVC_POLICY_INVALIDATE,
+    EVC_POLICY_NONE
+};
 
 struct evc_config_policy {
     char *prefix;
     enum evc_policy replicate;
 };
 
-enum evc_ack { EVC_ACK_ONE, EVC_ACK_QUORUM, EVC_ACK_ALL_BUT_ONE, EVC_ACK_ALL };
+enum evc_ack {
+    EVC_ACK_ONE,
+    EVC_ACK_QUORUM,
+    EVC_ACK_ALL_BUT_ONE,
+    EVC_ACK_ALL
+};
 
 struct evc_config {
     char *file;
@@ -71,24 +80,24 @@ struct evc_config {
     } queue;
 
     struct {
-        char *path;            /* default: <queue.path>/journal; <path>/<region> is made in it */
-        uint64_t bytes;        /* 64 MiB per worker */
+        char *path;     /* default: <queue.path>/journal; <path>/<region> is made in it */
+        uint64_t bytes; /* 64 MiB per worker */
     } journal;
 
-    unsigned workers;          /* proxy workers, 1 */
-    enum evc_ack write_ack;    /* all_but_one: of one or two zones, one */
-    uint32_t read_timeout_ms;  /* 250: one zone's answer */
-    uint32_t write_timeout_ms; /* 500 */
+    unsigned workers;            /* proxy workers, 1 */
+    enum evc_ack write_ack;      /* all_but_one: of one or two zones, one */
+    uint32_t read_timeout_ms;    /* 250: one zone's answer */
+    uint32_t write_timeout_ms;   /* 500 */
     uint32_t connect_timeout_ms; /* 1000 */
-    uint32_t value_len_max;    /* 1 MiB less the item's overhead is memcached's own bound; 1048576 */
-    uint32_t connections_max;  /* clients per proxy, 10000 */
-    uint32_t tombstone_ttl_s;  /* 3600 */
-    uint32_t drift_ms;         /* 60000 */
-    uint32_t abandon_after_s;  /* 600: a relay's retries of one key */
+    uint32_t value_len_max;   /* 1 MiB less the item's overhead is memcached's own bound; 1048576 */
+    uint32_t connections_max; /* clients per proxy, 10000 */
+    uint32_t tombstone_ttl_s; /* 3600 */
+    uint32_t drift_ms;        /* 60000 */
+    uint32_t abandon_after_s; /* 600: a relay's retries of one key */
 
     struct {
-        char *memory;          /* `evcache up` only: memcached -m in MiB, 64 */
-        char *command;         /* memcached binary; default: found by `evcache up` */
+        char *memory;  /* `evcache up` only: memcached -m in MiB, 64 */
+        char *command; /* memcached binary; default: found by `evcache up` */
     } node;
 
     struct evc_config_region *regions;
@@ -101,7 +110,8 @@ struct evc_config {
  * Reads and checks the whole file. The result is immutable. EVC_E_CONFIG: *error is
  * "cache.yaml:12: zone virginia-a: …". EVC_E_SYS: the file cannot be read.
  */
-EVC_MUST_USE int evc_config_load(const char *file, struct evc_config **ret, struct evc_error *error);
+EVC_MUST_USE int evc_config_load(const char *file, struct evc_config **ret,
+                                 struct evc_error *error);
 
 /** Frees. Accepts NULL. */
 void evc_config_destroy(struct evc_config *config);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ketama: 160 points per node on a ring of 32 bits, four from each MD5 of "<host>:<port>-<n>"; a key
- * belongs to the first point at or after the low 32 bits of its own MD5. Port-aware: two nodes of one
- * host differ. The same list of addresses gives the same ring in every process and every release.
+ * Ketama: 160 points per node on a ring of 32 bits, four from each MD5 of "<host>:<port>-<n>"; a
+ * key belongs to the first point at or after the low 32 bits of its own MD5. Port-aware: two nodes
+ * of one host differ. The same list of addresses gives the same ring in every process and every
+ * release.
  */
 #ifndef EVC_TOPOLOGY_RING_H
 #define EVC_TOPOLOGY_RING_H
@@ -12,7 +13,9 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-enum { EVC_RING_POINTS_PER_NODE = 160 };
+enum {
+    EVC_RING_POINTS_PER_NODE = 160
+};
 
 struct evc_ring; /* immutable after creation; any thread */
 

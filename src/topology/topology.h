@@ -14,12 +14,12 @@
 #include "topology/ring.h"
 
 struct evc_node {
-    const char *text;   /* "127.0.0.1:12001" */
+    const char *text; /* "127.0.0.1:12001" */
     union {
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } address;
-    unsigned index;     /* within the topology, over all zones */
+    unsigned index; /* within the topology, over all zones */
     unsigned zone;
 };
 
@@ -35,9 +35,9 @@ struct evc_topology {
     unsigned region;                 /* index */
     struct evc_zone *zones;
     unsigned zone_count;
-    unsigned node_count;             /* over all zones */
-    unsigned local_zone;             /* index of the zone to read first */
-    int refs;                        /* atomic */
+    unsigned node_count; /* over all zones */
+    unsigned local_zone; /* index of the zone to read first */
+    int refs;            /* atomic */
 };
 
 /** local_zone: a zone's name, or NULL for the first. */

@@ -31,9 +31,9 @@ typedef int (*evc_yaml_read_fn)(struct evc_yaml *yaml, yaml_node_t *value,
 struct evc_yaml_field {
     const char *name;
     evc_yaml_read_fn read;
-    size_t offset;        /* of the target in the struct the mapping fills */
+    size_t offset; /* of the target in the struct the mapping fills */
     bool is_required;
-    const void *detail;   /* what the read function needs: a sub-table, limits, names */
+    const void *detail; /* what the read function needs: a sub-table, limits, names */
 };
 
 struct evc_yaml_limits {
@@ -60,8 +60,7 @@ EVC_MUST_USE int evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node, cons
 
 /** The items of a sequence of at most max; a mistake when it is something else or empty. */
 EVC_MUST_USE int evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
-                                   unsigned max, yaml_node_item_t **ret_items,
-                                   unsigned *ret_count);
+                                   unsigned max, yaml_node_item_t **ret_items, unsigned *ret_count);
 yaml_node_t *evc_yaml_node(struct evc_yaml *yaml, int index);
 
 /** A scalar's text, not empty; a mistake otherwise. */
@@ -76,13 +75,15 @@ int evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value,
 int evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value,
                          const struct evc_yaml_field *field, void *target); /* uint32_t; limits */
 int evc_yaml_read_size(struct evc_yaml *yaml, yaml_node_t *value,
-                       const struct evc_yaml_field *field, void *target); /* uint64_t bytes; limits */
+                       const struct evc_yaml_field *field,
+                       void *target); /* uint64_t bytes; limits */
 int evc_yaml_read_size32(struct evc_yaml *yaml, yaml_node_t *value,
                          const struct evc_yaml_field *field, void *target); /* uint32_t bytes */
-int evc_yaml_read_ms(struct evc_yaml *yaml, yaml_node_t *value,
-                     const struct evc_yaml_field *field, void *target); /* uint32_t ms; limits */
+int evc_yaml_read_ms(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                     void *target); /* uint32_t ms; limits */
 int evc_yaml_read_seconds(struct evc_yaml *yaml, yaml_node_t *value,
-                          const struct evc_yaml_field *field, void *target); /* uint32_t s; limits */
+                          const struct evc_yaml_field *field,
+                          void *target); /* uint32_t s; limits */
 int evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value,
                        const struct evc_yaml_field *field, void *target); /* int; words */
 int evc_yaml_read_group(struct evc_yaml *yaml, yaml_node_t *value,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "topology/config_address.h"
 #include "topology/yaml_reader.h"
 
 enum {
@@ -26,98 +27,9 @@ enum {
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
-/* --- addresses --- */
-
-static int
-parse_port(struct evc_yaml *yaml, yaml_node_t *node, const char *text, const char *port,
-           uint16_t *ret)
-{
-    uint64_t number;
-
-    if (!evc_decimal_parse_u64(evc_slice_str(port), &number) || number == 0 ||
-        number > UINT16_MAX) {
-        return evc_yaml_mistake(yaml, node, "address \"%s\" needs a port from 1 to 65535", text);
-    }
-    *ret = (uint16_t)number;
-    return EVC_OK;
-}
-
-static int
-read_address_text(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
-                  struct evc_address *ret)
-{
-    const char *text, *colon;
-    int rc = evc_yaml_text(yaml, node, what, &text);
-
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    colon = strrchr(text, ':');
-    if (!colon || colon == text) {
-        return evc_yaml_mistake(yaml, node, "address \"%s\" must be host:port", text);
-    }
-    rc = parse_port(yaml, node, text, colon + 1, &ret->port);
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    ret->text = strdup(text);
-    ret->host = text[0] == '[' && colon[-1] == ']' ? strndup(text + 1, (size_t)(colon - text) - 2)
-                                                   : strndup(text, (size_t)(colon - text));
-    return ret->text && ret->host ? EVC_OK
-                                  : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
-}
-
-/** A list of addresses; the count follows the pointer in the struct. */
-struct address_list {
-    struct evc_address *addresses;
-    unsigned count;
-};
-
-static int
-read_addresses(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-               void *target)
-{
-    const struct evc_yaml_limits *limits = field->detail;
-    struct address_list *list = target;
-    yaml_node_item_t *items;
-    unsigned count;
-    int rc = evc_yaml_sequence(yaml, value, field->name, (unsigned)limits->max, &items, &count);
-
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    list->addresses = calloc(count, sizeof(*list->addresses));
-    if (!list->addresses) {
-        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
-    }
-    for (; rc == EVC_OK && list->count < count; list->count++) {
-        rc = read_address_text(yaml, evc_yaml_node(yaml, items[list->count]), field->name,
-                               &list->addresses[list->count]);
-    }
-    return rc;
-}
-
-/** One address for one proxy, or a list of them. */
-static int
-read_admins(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-            void *target)
-{
-    struct address_list *list = target;
-
-    if (value->type == YAML_SEQUENCE_NODE) {
-        return read_addresses(yaml, value, field, target);
-    }
-    list->addresses = calloc(1, sizeof(*list->addresses));
-    if (!list->addresses) {
-        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
-    }
-    list->count = 1;
-    return read_address_text(yaml, value, field->name, &list->addresses[0]);
-}
-
 #define CHECK_LIST(type, member)                                                                   \
     static_assert(offsetof(type, member##_count) ==                                                \
-                      offsetof(type, member) + offsetof(struct address_list, count),               \
+                      offsetof(type, member) + offsetof(struct evc_address_list, count),           \
                   "an address list is followed by its count")
 
 CHECK_LIST(struct evc_config_zone, nodes);
@@ -134,7 +46,8 @@ static const struct evc_yaml_limits relays_limits = {1, EVC_CONFIG_RELAY_MAX};
 
 static const struct evc_yaml_field zone_fields[] = {
     {"name", evc_yaml_read_name, offsetof(struct evc_config_zone, name), true, NULL},
-    {"nodes", read_addresses, offsetof(struct evc_config_zone, nodes), true, &nodes_limits},
+    {"nodes", evc_config_read_addresses, offsetof(struct evc_config_zone, nodes), true,
+     &nodes_limits},
     {0},
 };
 
@@ -171,11 +84,14 @@ read_zones(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
 
 static const struct evc_yaml_field region_fields[] = {
     {"name", evc_yaml_read_name, offsetof(struct evc_config_region, name), true, NULL},
-    {"proxies", read_addresses, offsetof(struct evc_config_region, proxies), true, &proxies_limits},
-    {"receivers", read_addresses, offsetof(struct evc_config_region, receivers), true,
+    {"proxies", evc_config_read_addresses, offsetof(struct evc_config_region, proxies), true,
      &proxies_limits},
-    {"admin", read_admins, offsetof(struct evc_config_region, admins), true, &proxies_limits},
-    {"relays", read_addresses, offsetof(struct evc_config_region, relays), true, &relays_limits},
+    {"receivers", evc_config_read_addresses, offsetof(struct evc_config_region, receivers), true,
+     &proxies_limits},
+    {"admin", evc_config_read_one_or_more, offsetof(struct evc_config_region, admins), true,
+     &proxies_limits},
+    {"relays", evc_config_read_addresses, offsetof(struct evc_config_region, relays), true,
+     &relays_limits},
     {"zones", read_zones, 0, true, NULL},
     {0},
 };
@@ -234,8 +150,20 @@ static const struct evc_yaml_word policy_words[] = {{"copy", EVC_POLICY_COPY},
                                                     {"none", EVC_POLICY_NONE},
                                                     {NULL, 0}};
 
+/** A prefix may be empty: the policy of every key that no policy before it matched. */
+static int
+read_prefix(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+            void *target)
+{
+    if (value->type != YAML_SCALAR_NODE || value->data.scalar.length > 0) {
+        return evc_yaml_read_string(yaml, value, field, target);
+    }
+    *(char **)target = strdup("");
+    return *(char **)target ? EVC_OK : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+}
+
 static const struct evc_yaml_field policy_fields[] = {
-    {"prefix", evc_yaml_read_string, offsetof(struct evc_config_policy, prefix), true, NULL},
+    {"prefix", read_prefix, offsetof(struct evc_config_policy, prefix), true, NULL},
     {"replicate", evc_yaml_read_word, offsetof(struct evc_config_policy, replicate), true,
      policy_words},
     {0},
@@ -436,97 +364,6 @@ set_defaults(struct evc_config *config, const char *file)
     return config->file && config->node.memory ? EVC_OK : EVC_E_NOMEM;
 }
 
-/* --- what no table can say --- */
-
-/** An address and what it is for, to find two uses of one. */
-struct address_use {
-    const struct evc_address *address;
-    char what[2 * EVC_CONFIG_NAME_LEN_MAX + 32];
-};
-
-struct address_uses {
-    struct address_use *uses;
-    unsigned count;
-};
-
-static void
-add_use(struct address_uses *uses, const struct evc_address *address, const char *role,
-        const char *owner)
-{
-    struct address_use *use = &uses->uses[uses->count++];
-
-    use->address = address;
-    snprintf(use->what, sizeof(use->what), "%s of %s", role, owner);
-}
-
-static unsigned
-count_addresses(const struct evc_config *config)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < config->regions_count; i++) {
-        const struct evc_config_region *region = &config->regions[i];
-
-        count += 3 * region->proxies_count + region->relays_count;
-        for (unsigned z = 0; z < region->zones_count; z++) {
-            count += region->zones[z].nodes_count;
-        }
-    }
-    return count;
-}
-
-static void
-add_region_uses(struct address_uses *uses, const struct evc_config_region *region)
-{
-    for (unsigned i = 0; i < region->proxies_count; i++) {
-        add_use(uses, &region->proxies[i], "a proxy", region->name);
-        add_use(uses, &region->receivers[i], "a receiver", region->name);
-        add_use(uses, &region->admins[i], "an admin address", region->name);
-    }
-    for (unsigned i = 0; i < region->relays_count; i++) {
-        add_use(uses, &region->relays[i], "a relay", region->name);
-    }
-    for (unsigned z = 0; z < region->zones_count; z++) {
-        for (unsigned i = 0; i < region->zones[z].nodes_count; i++) {
-            add_use(uses, &region->zones[z].nodes[i], "a node", region->zones[z].name);
-        }
-    }
-}
-
-static int
-compare_uses(const void *a, const void *b)
-{
-    const struct address_use *left = a;
-    const struct address_use *right = b;
-
-    return strcmp(left->address->text, right->address->text);
-}
-
-static int
-check_addresses(const struct evc_config *config, struct evc_error *error)
-{
-    struct address_uses uses = {
-        .uses = calloc(count_addresses(config) + 1U, sizeof(struct address_use))};
-    int rc = EVC_OK;
-
-    if (!uses.uses) {
-        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
-    }
-    for (unsigned i = 0; i < config->regions_count; i++) {
-        add_region_uses(&uses, &config->regions[i]);
-    }
-    qsort(uses.uses, uses.count, sizeof(uses.uses[0]), compare_uses);
-    for (unsigned i = 1; i < uses.count && rc == EVC_OK; i++) {
-        if (compare_uses(&uses.uses[i - 1], &uses.uses[i]) == 0) {
-            rc = evc_error_set(
-                error, EVC_E_CONFIG, "%s: address %s is given twice: as %s and as %s", config->file,
-                uses.uses[i].address->text, uses.uses[i - 1].what, uses.uses[i].what);
-        }
-    }
-    free(uses.uses);
-    return rc;
-}
-
 static int
 default_journal_path(struct evc_config *config, struct evc_error *error)
 {
@@ -556,7 +393,7 @@ evc_config_load(const char *file, struct evc_config **ret, struct evc_error *err
         rc = evc_yaml_mapping(&yaml, root, "the configuration", config_fields, config);
     }
     evc_yaml_finish(&yaml);
-    rc = rc ? rc : check_addresses(config, error);
+    rc = rc ? rc : evc_config_check_addresses(config, error);
     rc = rc ? rc : default_journal_path(config, error);
     if (rc != EVC_OK) {
         evc_config_destroy(config);
@@ -569,26 +406,16 @@ evc_config_load(const char *file, struct evc_config **ret, struct evc_error *err
 /* --- freeing --- */
 
 static void
-free_addresses(struct evc_address *addresses, unsigned count)
-{
-    for (unsigned i = 0; addresses && i < count; i++) {
-        free(addresses[i].text);
-        free(addresses[i].host);
-    }
-    free(addresses);
-}
-
-static void
 free_region(struct evc_config_region *region)
 {
     free(region->name);
-    free_addresses(region->proxies, region->proxies_count);
-    free_addresses(region->receivers, region->receivers_count);
-    free_addresses(region->relays, region->relays_count);
-    free_addresses(region->admins, region->admins_count);
+    evc_config_free_addresses(region->proxies, region->proxies_count);
+    evc_config_free_addresses(region->receivers, region->receivers_count);
+    evc_config_free_addresses(region->relays, region->relays_count);
+    evc_config_free_addresses(region->admins, region->admins_count);
     for (unsigned z = 0; z < region->zones_count; z++) {
         free(region->zones[z].name);
-        free_addresses(region->zones[z].nodes, region->zones[z].nodes_count);
+        evc_config_free_addresses(region->zones[z].nodes, region->zones[z].nodes_count);
     }
     free(region->zones);
 }

@@ -27,6 +27,7 @@ struct evc_address {
     char *text; /* "127.0.0.1:11211", as messages show it */
     char *host;
     uint16_t port;
+    unsigned line; /* of the file it stands in */
 };
 
 struct evc_config_zone {

@@ -35,6 +35,28 @@ evc_yaml_mistake(struct evc_yaml *yaml, const yaml_node_t *where, const char *fo
                          where ? where->start_mark.line + 1 : (size_t)1, text);
 }
 
+/** What stands behind a second `---` would be ignored in silence: it is refused instead. */
+static int
+check_single(struct evc_yaml *yaml, yaml_parser_t *parser)
+{
+    yaml_document_t second;
+    size_t line = parser->mark.line + 1;
+    bool has_second;
+
+    if (!yaml_parser_load(parser, &second)) {
+        return evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: not YAML: %s", yaml->file,
+                             parser->problem_mark.line + 1,
+                             parser->problem ? parser->problem : "it cannot be read");
+    }
+    has_second = yaml_document_get_root_node(&second) != NULL;
+    yaml_document_delete(&second);
+    return has_second ? evc_error_set(yaml->error, EVC_E_CONFIG,
+                                      "%s:%zu: a second YAML document begins (\"---\"); one file "
+                                      "describes one cache",
+                                      yaml->file, line)
+                      : EVC_OK;
+}
+
 static int
 parse(struct evc_yaml *yaml, FILE *stream)
 {
@@ -51,6 +73,7 @@ parse(struct evc_yaml *yaml, FILE *stream)
                            parser.problem ? parser.problem : "it cannot be read");
     } else {
         yaml->has_document = true;
+        rc = check_single(yaml, &parser);
     }
     yaml_parser_delete(&parser);
     return rc;
@@ -297,6 +320,10 @@ evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
                                     "%s \"%s\" may have letters, digits, '_', '.' and '-' only",
                                     field->name, text);
         }
+    }
+    if (text[0] == '.') { /* regions name directories */
+        return evc_yaml_mistake(yaml, value, "%s \"%s\" must not begin with '.'", field->name,
+                                text);
     }
     return evc_yaml_read_string(yaml, value, field, target);
 }

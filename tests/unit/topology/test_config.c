@@ -104,7 +104,9 @@ test_config__every_setting__is_read(void **state)
                "relay: {abandon_after: 1d}\n"
                "node: {memory: 1GiB, command: /bin/memcached}\n" REGION "policies:\n"
                "  - {prefix: \"session:\", replicate: none}\n"
-               "  - {prefix: \"s\", replicate: invalidate}\n");
+               "  - {prefix: \"s\", replicate: invalidate}\n"
+               "  - {prefix: \"u\", replicate: copy}\n"
+               "  - {prefix: \"\", replicate: invalidate}\n");
     if (evc_config_load(path, &config, &error) != EVC_OK) {
         fail_msg("%s", error.text);
     }
@@ -128,6 +130,7 @@ test_config__every_setting__is_read(void **state)
     assert_int_equal(evc_config_policy_of(config, "session:1", 9), EVC_POLICY_NONE);
     assert_int_equal(evc_config_policy_of(config, "sess", 4), EVC_POLICY_INVALIDATE);
     assert_int_equal(evc_config_policy_of(config, "user", 4), EVC_POLICY_COPY);
+    assert_int_equal(evc_config_policy_of(config, "other", 5), EVC_POLICY_INVALIDATE);
     evc_config_destroy(config);
 }
 
@@ -190,7 +193,16 @@ static const struct mistake {
     {HEAD QUEUE "regions: virginia\n", "3: regions must be a list ([…] or lines with -)"},
     {HEAD QUEUE "regions:\n  - name: virginia\n", "4: a region lacks \"proxies\""},
     {HEAD QUEUE "regions:\n  - name: v\n    proxies: [localhost]\n",
-     "5: address \"localhost\" must be host:port"},
+     "5: address \"localhost\" must be host:port or [IPv6]:port"},
+    {HEAD QUEUE "regions:\n  - name: v\n    proxies: ['::1:5']\n",
+     "5: address \"::1:5\" must be host:port or [IPv6]:port"},
+    {HEAD QUEUE "regions:\n  - name: v\n    proxies: ['[]:5']\n",
+     "5: address \"[]:5\" must be host:port or [IPv6]:port"},
+    {HEAD QUEUE "regions:\n  - name: v\n    proxies: ['a b:5']\n",
+     "5: address \"a b:5\" must be host:port or [IPv6]:port"},
+    {HEAD QUEUE "regions:\n  - name: v\n    proxies: ['h:05']\n",
+     "5: address \"h:05\" needs a port from 1 to 65535"},
+    {HEAD QUEUE "regions:\n  - name: ..\n", "4: name \"..\" must not begin with '.'"},
     {HEAD QUEUE "regions:\n  - name: v\n    proxies: ['localhost:0']\n",
      "5: address \"localhost:0\" needs a port from 1 to 65535"},
     {HEAD QUEUE "regions:\n  - name: v\n    proxies: ['h:1', 'h:2']\n    receivers: ['h:3']\n"
@@ -241,9 +253,21 @@ test_config__address_used_twice__names_both_uses(void **state)
                           "    zones:\n"
                           "      - {name: a, nodes: [127.0.0.1:1]}\n");
     assert_int_equal(evc_config_load(path, &config, &error), EVC_E_CONFIG);
-    assert_non_null(strstr(error.text, "127.0.0.1:1 is given twice"));
-    assert_non_null(strstr(error.text, "a proxy of virginia"));
-    assert_non_null(strstr(error.text, "a node of a"));
+    assert_non_null(strstr(error.text, ":10: address 127.0.0.1:1 is given twice"));
+    assert_non_null(strstr(error.text, "a proxy of virginia in line 5"));
+    assert_non_null(strstr(error.text, "a node of a here"));
+}
+
+static void
+test_config__second_document__is_refused_not_ignored(void **state)
+{
+    struct evc_config *config;
+    struct evc_error error;
+
+    (void)state;
+    write_file(HEAD QUEUE REGION "---\nproxy: {workers: 2}\n");
+    assert_int_equal(evc_config_load(path, &config, &error), EVC_E_CONFIG);
+    assert_non_null(strstr(error.text, "a second YAML document"));
 }
 
 static void
@@ -352,6 +376,7 @@ main(void)
         CASE(test_config__examples__load),
         CASE(test_config__every_mistake__is_named_with_its_line),
         CASE(test_config__address_used_twice__names_both_uses),
+        CASE(test_config__second_document__is_refused_not_ignored),
         CASE(test_config__missing_file__is_an_error_with_its_name),
         CASE(test_config__unknown_region__lists_those_there_are),
         CASE(test_config__acknowledgement__counts_zones),

@@ -51,7 +51,7 @@ test_histogram__quantiles__at_most_a_sixteenth_above_the_truth(void **state)
     }
     qsort(values, RECORDS, sizeof(values[0]), compare_u64);
     for (size_t i = 0; i < EVC_COUNT_OF(quantiles); i++) {
-        double rank = quantiles[i] * RECORDS;
+        double rank = quantiles[i] * (double)RECORDS;
         size_t index = rank < 1 ? 0 : (size_t)(rank + 0.999999) - 1;
         uint64_t truth = values[index];
         uint64_t estimate = evc_histogram_quantile(&histogram, quantiles[i]);

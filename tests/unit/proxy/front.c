@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -567,9 +568,24 @@ front_send(int fd, const char *bytes, size_t len, bool byte_by_byte)
     while (sent < len) {
         ssize_t n = send(fd, bytes + sent, byte_by_byte ? 1 : len - sent, MSG_NOSIGNAL);
 
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
         assert(n > 0);
         sent += (size_t)n;
     }
+}
+
+/** recv that goes on when it is interrupted, as io_uring's completions do to other threads. */
+static ssize_t
+receive_some(int fd, char *bytes, size_t len)
+{
+    ssize_t n;
+
+    do {
+        n = recv(fd, bytes, len, 0);
+    } while (n < 0 && errno == EINTR);
+    return n;
 }
 
 size_t
@@ -578,7 +594,7 @@ front_receive(int fd, char *bytes, size_t len)
     size_t received = 0;
 
     while (received < len) {
-        ssize_t n = recv(fd, bytes + received, len - received, 0);
+        ssize_t n = receive_some(fd, bytes + received, len - received);
 
         if (n <= 0) {
             break;
@@ -595,7 +611,7 @@ front_is_closed(int fd)
     char rest[4096];
     ssize_t n;
 
-    while ((n = recv(fd, rest, sizeof(rest), 0)) > 0) {
+    while ((n = receive_some(fd, rest, sizeof(rest))) > 0) {
     }
     return n == 0;
 }

@@ -70,7 +70,7 @@ clock_ns(void)
 
         total_ns += cpu_ns() - begin_ns;
     }
-    return (double)total_ns / CLOCK_LOOKS;
+    return (double)total_ns / (double)CLOCK_LOOKS;
 }
 
 static void
@@ -189,8 +189,8 @@ run(struct bench *bench, unsigned batch, evc_version *version)
         consume(bench);
     }
     return (struct cost){
-        .owner_ns = ((double)owner_ns / ROUNDS - empty_ns) / batch,
-        .feeder_ns = ((double)feeder_ns / ROUNDS - empty_ns) / batch,
+        .owner_ns = ((double)owner_ns / (double)ROUNDS - empty_ns) / batch,
+        .feeder_ns = ((double)feeder_ns / (double)ROUNDS - empty_ns) / batch,
     };
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the system tests: see helpers/system.py for what a system can do."""
 
+import contextlib
 import pathlib
 import sys
 
@@ -11,6 +12,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
 sys.dont_write_bytecode = True
 
 from helpers import config as config_helper  # noqa: E402
+from helpers.real import real_memcached  # noqa: E402
 from helpers.system import System  # noqa: E402
 
 
@@ -20,14 +22,14 @@ def config_fixture(tmp_path):
     return lambda **shape: config_helper.write(config_helper.Shape(**shape), tmp_path)
 
 
-@pytest.fixture(name="system")
-def system_fixture(tmp_path):
-    """Starts a cache and waits until it answers: system(regions=2, zones=2, nodes=1, ...)."""
+@contextlib.contextmanager
+def starter(directory):
+    """What starts a cache in directory; at the end every one is stopped, and nothing may be left of it."""
     running = []
 
     def start(arguments=(), environment=None, **shape):
-        path, regions = config_helper.write(config_helper.Shape(**shape), tmp_path)
-        system = System(path, regions, tmp_path, arguments, environment)
+        path, regions = config_helper.write(config_helper.Shape(**shape), directory)
+        system = System(path, regions, directory, arguments, environment)
         running.append(system)
         system.up.wait_until_up()
         return system
@@ -37,3 +39,24 @@ def system_fixture(tmp_path):
         if system.stop_seconds is None:
             assert system.stop() == 0, system.up.output()
             assert system.stop_seconds < 5.0
+
+
+@pytest.fixture(name="system")
+def system_fixture(tmp_path):
+    """Starts a cache and waits until it answers: system(regions=2, zones=2, nodes=1, ...)."""
+    with starter(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(name="shared_system", scope="module")
+def shared_system_fixture(tmp_path_factory):
+    """As system, for a cache that all tests of a module use."""
+    with starter(tmp_path_factory.mktemp("cache")) as start:
+        yield start
+
+
+@pytest.fixture(name="memcached", scope="session")
+def memcached_fixture(tmp_path_factory):
+    """The address of a memcached that belongs to no cache: what the real one answers."""
+    with real_memcached(tmp_path_factory.mktemp("memcached")) as address:
+        yield address

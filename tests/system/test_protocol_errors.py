@@ -10,7 +10,6 @@ import pathlib
 import random
 import socket
 import subprocess
-import time
 
 import pytest
 
@@ -56,19 +55,9 @@ def random_case(rng):
 
 
 @pytest.fixture(name="port", scope="module")
-def memcached_fixture(tmp_path_factory):
-    """A memcached on a port of the kernel's choice; its port."""
-    binary = os.environ.get("EVC_MEMCACHED", str(TOP / "build/memcached/memcached"))
-    ports = tmp_path_factory.mktemp("memcached") / "ports"
-    process = subprocess.Popen([binary, "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-t", "1"],
-                               env={**os.environ, "MEMCACHED_PORT_FILENAME": str(ports)})
-    for _ in range(100):
-        if ports.exists() and "TCP INET:" in ports.read_text():
-            break
-        time.sleep(0.05)
-    yield int(ports.read_text().split("TCP INET:")[1].split()[0])
-    process.terminate()
-    process.wait(timeout=5)
+def port_fixture(memcached):
+    """The port of a real memcached."""
+    return int(memcached.rsplit(":", 1)[1])
 
 
 def memcacheds_answer(port, data):

@@ -41,7 +41,7 @@ CASES = [
     b"touch a 100\r\n", b"touch nothing 100\r\n", b"touch a x\r\n", b"touch a -1\r\nget a\r\n", b"touch a 100 noreply\r\n",
     b"touch a\r\n", b"touch\r\n",
     # meta
-    b"mg a\r\n", b"mg a v\r\n", b"mg a f k s v Oabc t\r\n", b"mg nothing v\r\n", b"mg nothing q\r\n", b"mg a v q\r\n",
+    b"mg a\r\n", b"mg a v\r\n", b"mg a f k s v Oabc t\r\n", b"mg nothing v\r\n", b"mg nothing k O1 v\r\n", b"mg nothing q\r\n", b"mg a v q\r\n",
     b"mg a k O9 q s v\r\n", b"mg YQ== b v\r\n", b"mg a v v\r\n", b"mg a T100 t\r\n", b"mg nothing T100 v\r\n", b"mg b v s\r\n",
     b"mg\r\n", b"mg " + TOO_LONG + b"\r\n", b"mg a T\r\n", b"mg a Tx\r\n", b"mg Y b v\r\n", b"mg a O" + b"x" * 33 + b"\r\n",
     b"ms c 2\r\nhi\r\nmg c v\r\n", b"ms c 2 F9 T100 Oq1 k\r\nhi\r\nmg c f t v\r\n", b"ms c 2 q\r\nhi\r\nmg c v\r\n",

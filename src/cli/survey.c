@@ -265,12 +265,14 @@ pairs_reset(struct evc_survey *survey)
     }
 }
 
+/** again: who was silent just now is not waited for a second time. */
 static void
-ask_all(struct evc_survey *survey, bool proxies)
+ask_all(struct evc_survey *survey, bool proxies, bool again)
 {
     for (size_t i = 0; i < survey->process_count; i++) {
         struct evc_survey_process *process = &survey->processes[i];
-        json_t *answer = process->is_proxy == proxies ? ask(survey, process) : NULL;
+        bool is_asked = process->is_proxy == proxies && (!again || process->has_answered);
+        json_t *answer = is_asked ? ask(survey, process) : NULL;
         if (answer == NULL) {
             continue;
         }
@@ -377,7 +379,7 @@ evc_survey_look(struct evc_survey *survey)
     if (before == NULL) { /* nothing is known then, and so it is shown */
         return;
     }
-    ask_all(survey, false);
+    ask_all(survey, false, false);
     for (size_t i = 0; i < survey->pair_count; i++) {
         for (unsigned p = 0; p < partition_count; p++) {
             struct evc_survey_cell *cell = &before[i * partition_count + p];
@@ -385,9 +387,9 @@ evc_survey_look(struct evc_survey *survey)
             cell->produced = produced_by(survey, survey->pairs[i].source, p, true);
         }
     }
-    ask_all(survey, true);
+    ask_all(survey, true, false);
     pairs_reset(survey);
-    ask_all(survey, false);
+    ask_all(survey, false, true);
     conclude(survey, before);
     free(before);
 }

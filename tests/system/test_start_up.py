@@ -16,7 +16,7 @@ import time
 import pytest
 
 from evc import memcache
-from helpers.system import program, run
+from helpers.system import COMPLAINTS, program, run
 
 LIMIT_S = 15.0
 
@@ -90,13 +90,18 @@ class Process:
 
 @pytest.fixture(name="start")
 def start_fixture(tmp_path):
-    """start(verb, config, region, index=0) -> Process; all are stopped at the end."""
+    """start(verb, config, region, index=0) -> Process; all are stopped at the end, and none may have complained."""
+    started = []
     with contextlib.ExitStack() as stack:
         def start(verb, config, region, index=0):
             process = Process(verb, config, region, tmp_path, index)
+            started.append(process)
             stack.callback(process.stop)
             return process
         yield start
+    for process in started:
+        assert process.process.returncode in (0, 1), process.log()
+        assert not any(word in process.log() for word in COMPLAINTS), process.log()
 
 
 def ask(address, path):

@@ -476,7 +476,7 @@ aim_at_zone(struct repair_item *item, const struct repair_zone *zone)
     aim_at_tombstone(item, zone->reply.cas);
     if (!zone->reply.is_tombstone) {
         item->goal.is_tombstone = false;
-        item->goal.ttl_s = evc_expiry_from_remaining(zone->reply.ttl_s);
+        item->goal.ttl_s = evc_expiry_from_remaining(zone->reply.ttl_s, item->repair->now->unix_us);
         item->goal.client_flags = zone->reply.client_flags;
     }
     item->goal.source_cas = zone->reply.cas;

@@ -387,7 +387,7 @@ send_found(struct ship_item *item, const struct evc_node_reply *found)
                            .key = item_key(item),
                            .value = found->value,
                            .client_flags = found->client_flags,
-                           .ttl_s = evc_expiry_from_remaining(found->ttl_s),
+                           .ttl_s = evc_expiry_from_remaining(found->ttl_s, ship->now->unix_us),
                            .version = version,
                        });
 }

@@ -292,7 +292,9 @@ conclude(struct repair_item *item)
     } else {
         stats->clean_total++;
     }
-    if (item->goal.version != 0 &&
+    /* What a plain client wrote has no version that could be shipped or compared: announcing it
+     * would ask for another repair, without end. */
+    if (evc_version_from_cas(item->goal.version) != 0 &&
         (item->has_restamped || item->wish.has_unknown ||
          ((item->has_changed || item->wish.want_reship) && rule_is_on(item, EVC_RULE_RESHIP)))) {
         announce(item);

@@ -196,13 +196,19 @@ settle_until(struct repair_item *item, uint64_t due_us)
     evc_list_push_back(&item->repair->settling, &item->wait.link);
 }
 
+static uint64_t
+settle_latest_us(const struct repair_item *item)
+{
+    return item->first_us + (uint64_t)item->repair->options.settle_us * REPAIR_SETTLE_TIMES;
+}
+
 /** Waits until writes in flight have settled; asked for again and again, not for ever. */
 static void
 settle(struct repair_item *item)
 {
     const struct evc_repair *repair = item->repair;
     uint64_t due_us = repair->now->mono_us + repair->options.settle_us;
-    uint64_t latest_us = item->first_us + (uint64_t)repair->options.settle_us * REPAIR_SETTLE_TIMES;
+    uint64_t latest_us = settle_latest_us(item);
 
     settle_until(item, due_us < latest_us ? due_us : latest_us);
 }
@@ -658,7 +664,9 @@ join(struct repair_item *item, struct evc_batch *batch)
         settle(item);
     } else if (item->state == REPAIR_SETTLING) {
         evc_batch_outcome(batch, EVC_OUTCOME_COALESCED);
-        settle(item);
+        if (item->wait.due_us < settle_latest_us(item)) { /* else it keeps its place in the list */
+            settle(item);
+        }
     } else if (!item->next_batch) {
         item->next_batch = batch;
     } else {

@@ -55,7 +55,7 @@ struct ship_item {
     evc_version best_version;
     evc_version sent_version;
     enum evc_outcome outcome; /* instead of what the receiver says; EVC_OUTCOME_MAX: as it says */
-    uint64_t first_us;        /* when this item's current event was first tried */
+    uint64_t first_us;        /* when an attempt at the current event first failed */
     struct ship_event current;
     struct ship_event next; /* the newest that arrived since the current one was read */
     bool next_must_go;      /* nothing sent before speaks for it */
@@ -280,7 +280,6 @@ end_current(struct ship_item *item, enum evc_outcome outcome)
     item->current = item->next;
     item->next.batch = NULL;
     item->wait.attempts = 0;
-    item->first_us = item->ship->now->mono_us;
     make_ready(item);
 }
 
@@ -304,6 +303,9 @@ retry_later(struct ship_item *item)
 {
     struct evc_ship *ship = item->ship;
 
+    if (item->wait.attempts == 0) {
+        item->first_us = ship->now->mono_us; /* waiting for the link or the window is no failure */
+    }
     if (ship->now->mono_us - item->first_us > ship->options.abandon_after_us) {
         item->sent_version = 0;
         end_current(item, EVC_OUTCOME_ABANDONED);
@@ -644,7 +646,6 @@ take_event(struct evc_ship *ship, struct ship_event *arrived, struct evc_slice k
         item = item_add(ship, hash, key);
         item->is_delete_only = policy == EVC_POLICY_INVALIDATE;
         item->current = *arrived;
-        item->first_us = ship->now->mono_us;
         item->state = SHIP_READY;
         evc_list_push_back(&ship->ready, &item->wait.link);
     } else if (!state_is_active(item->state)) {

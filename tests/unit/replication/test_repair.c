@@ -176,6 +176,38 @@ test_repair__failed_zone__gets_the_newest_and_it_is_announced(void **state)
 }
 
 static void
+test_repair__more_than_thirty_days_left__are_copied_as_a_unix_time(void **state)
+{
+    evc_version version = version_of(2, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "new");
+    f.zones.zone[0].ttl_s = EVC_TTL_DELTA_MAX_S + 1000;
+    offer(version, EVC_EVENT_REPAIR);
+    pass_ms(SETTLE_MS + 20);
+    assert_int_equal(f.zones.zone[1].cas, version);
+    assert_in_range(f.zones.zone[1].ttl_s, NOW_US / 1000000 + EVC_TTL_DELTA_MAX_S + 1000,
+                    f.now.unix_us / 1000000 + EVC_TTL_DELTA_MAX_S + 1000);
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(f.sink.events[0].expiry_s, f.zones.zone[1].ttl_s);
+}
+
+/** What a plain client wrote has no version that a shipment could carry. */
+static void
+test_repair__plain_items_differ__are_made_equal_and_not_announced(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], 5, "a");
+    fake_zone_put(&f.zones.zone[1], 9, "b");
+    offer(version_of(1, 1), EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN);
+    pass_ms(700);
+    assert_int_equal(f.zones.zone[0].cas, 9);
+    assert_memory_equal(f.zones.zone[0].value, "b", 1);
+    assert_int_equal(f.sink.count, 0);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
+static void
 test_repair__zones_equal__changes_and_announces_nothing(void **state)
 {
     (void)state;
@@ -339,6 +371,34 @@ test_repair__asked_again_while_settling__is_one_repair(void **state)
     assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
 }
 
+static unsigned looks_at_key;
+static void (*submit_to_zones)(struct evc_node_port *port, struct evc_node_op *op);
+
+static void
+count_looks(struct evc_node_port *port, struct evc_node_op *op)
+{
+    looks_at_key += evc_slice_equal(op->key, EVC_SLICE("key"));
+    submit_to_zones(port, op);
+}
+
+static void
+test_repair__asked_without_pause_beside_others__is_looked_at_all_the_same(void **state)
+{
+    (void)state;
+    looks_at_key = 0;
+    submit_to_zones = f.zones.port.submit;
+    f.zones.port.submit = count_looks;
+    for (unsigned ms = 0; ms < 20 * SETTLE_MS; ms += 100) {
+        char other[16];
+
+        snprintf(other, sizeof(other), "other-%u", ms / 100 % 8);
+        offer_at(version_of(1, 1), EVC_EVENT_REPAIR, other, f.now.unix_us);
+        offer(version_of(1, 1), EVC_EVENT_REPAIR);
+        pass_ms(100);
+    }
+    assert_in_range(looks_at_key, 2, 100);
+}
+
 static void
 test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know(void **state)
 {
@@ -386,6 +446,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_repair__one_writer__costs_nothing),
         CASE(test_repair__failed_zone__gets_the_newest_and_it_is_announced),
+        CASE(test_repair__more_than_thirty_days_left__are_copied_as_a_unix_time),
+        CASE(test_repair__plain_items_differ__are_made_equal_and_not_announced),
         CASE(test_repair__zones_equal__changes_and_announces_nothing),
         CASE(test_repair__two_writers_within_the_window__are_looked_at),
         CASE(test_repair__two_writers_far_apart__are_not),
@@ -398,6 +460,7 @@ main(void)
         CASE(test_repair__zone_silent__is_tried_again_and_looked_at_twice),
         CASE(test_repair__zone_silent_for_good__is_abandoned_and_counted),
         CASE(test_repair__asked_again_while_settling__is_one_repair),
+        CASE(test_repair__asked_without_pause_beside_others__is_looked_at_all_the_same),
         CASE(test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know),
         CASE(test_repair__waited_in_a_journal_past_memory__is_looked_at),
         CASE(test_repair__version_beyond_drift__is_abandoned),

@@ -177,6 +177,30 @@ test_ship__value_in_local_zone__is_sent_with_version_and_remaining_life(void **s
     assert_true(evc_ship_is_idle(f.ship));
 }
 
+/** memcached takes more than 30 days for a Unix time; sent as it was read it would be long over. */
+static void
+test_ship__more_than_thirty_days_left__are_sent_as_a_unix_time(void **state)
+{
+    static const struct {
+        int64_t left, sent;
+    } cases[] = {
+        {EVC_TTL_DELTA_MAX_S, EVC_TTL_DELTA_MAX_S},
+        {EVC_TTL_DELTA_MAX_S + 1, NOW_US / 1000000 + EVC_TTL_DELTA_MAX_S + 1},
+        {INT32_MAX, INT32_MAX},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fake_zone_put(&f.zones.zone[0], version_of(i + 1, 1), "value");
+        f.zones.zone[0].ttl_s = cases[i].left;
+        offer_set(version_of(i + 1, 1));
+        fake_zones_run(&f.zones);
+        assert_int_equal(f.sent_count, i + 1);
+        assert_int_equal(f.sent[i].ttl_s, cases[i].sent);
+        reply_last(EVC_APPLY_APPLIED);
+    }
+}
+
 static void
 test_ship__many_events_of_one_key__are_sent_once_or_twice(void **state)
 {
@@ -346,6 +370,25 @@ test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned(void **sta
 }
 
 static void
+test_ship__link_down_for_long__first_failure_abandons_nothing(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    f.link_refuses = true;
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    pass_ms(2 * ABANDON_US / 1000);
+    f.link_refuses = false;
+    evc_ship_on_link_ready(f.ship);
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_FAILED);
+    pass_ms(200);
+    assert_int_equal(f.sent_count, 2);
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
+static void
 test_ship__drift_refused_there__is_abandoned_at_once(void **state)
 {
     (void)state;
@@ -410,6 +453,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_ship__value_in_local_zone__is_sent_with_version_and_remaining_life),
+        CASE(test_ship__more_than_thirty_days_left__are_sent_as_a_unix_time),
         CASE(test_ship__many_events_of_one_key__are_sent_once_or_twice),
         CASE(test_ship__newer_event_while_on_its_way__goes_round_again),
         CASE(test_ship__local_zone_older__takes_it_from_another),
@@ -421,6 +465,7 @@ main(void)
         CASE(test_ship__repair_request__is_not_for_other_regions),
         CASE(test_ship__policies__filter_and_invalidate_by_prefix),
         CASE(test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned),
+        CASE(test_ship__link_down_for_long__first_failure_abandons_nothing),
         CASE(test_ship__drift_refused_there__is_abandoned_at_once),
         CASE(test_ship__link_lost__everything_on_its_way_is_sent_again),
         CASE(test_ship__link_full__waits_until_it_is_ready),

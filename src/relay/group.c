@@ -151,7 +151,7 @@ commit_partition(struct evc_group *group, uint32_t partition)
     uint64_t position = evc_books_position(books, &has_moved);
     int rc;
 
-    if (!has_moved) {
+    if (!has_moved && !group->commit_failed) {
         return;
     }
     evc_buf_clear(&group->blob);
@@ -161,6 +161,7 @@ commit_partition(struct evc_group *group, uint32_t partition)
                                        evc_buf_slice(&group->blob));
     }
     if (rc != EVC_OK) {
+        group->commit_fails = true;
         log_trouble(group, "position cannot be committed", rc);
     }
 }
@@ -168,15 +169,21 @@ commit_partition(struct evc_group *group, uint32_t partition)
 void
 evc_group_commit(struct evc_group *group, bool is_final)
 {
-    uint64_t now_us = group->loop->now.mono_us;
+    uint64_t now_us;
 
+    if (!group->consumer) {
+        return; /* never opened: the start failed before it */
+    }
+    now_us = group->loop->now.mono_us;
     if (!is_final && now_us < group->commit_due_us) {
         return;
     }
     group->commit_due_us = now_us + (uint64_t)EVC_GROUP_COMMIT_MS * 1000;
+    group->commit_fails = false;
     for (unsigned i = 0; i < group->partition_count; i++) {
         commit_partition(group, group->partitions[i]);
     }
+    group->commit_failed = group->commit_fails;
 }
 
 void

@@ -28,6 +28,8 @@ struct evc_group {
     uv_poll_t wake;
     bool is_polling; /* wake is open */
     bool may_have_more;
+    bool commit_fails;  /* one of the round now under way has */
+    bool commit_failed; /* one of the last round has: all are tried again, moved or not */
     uint64_t commit_due_us, poll_due_us;
     uint64_t errors_total;
 };

@@ -112,6 +112,7 @@ sleep_or_feed(struct evc_feeder *feeder)
     int rc;
 
     atomic_store(&feeder->is_asleep, true);
+    atomic_thread_fence(memory_order_seq_cst); /* the other half is in evc_feeder_ring */
     rc = feed_all(feeder);
     if (rc == 0 && !atomic_load(&feeder->is_stopping)) {
         wait_bell(feeder, FEEDER_LOOK_MS);

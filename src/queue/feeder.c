@@ -111,8 +111,9 @@ sleep_or_feed(struct evc_feeder *feeder)
 {
     int rc;
 
-    atomic_store(&feeder->is_asleep, true);
-    atomic_thread_fence(memory_order_seq_cst); /* the other half is in evc_feeder_ring */
+    /* Both sides exchange: whoever comes second sees what the first did before. A writer that
+     * found it awake has released its events before this look; any other rings. */
+    (void)atomic_exchange(&feeder->is_asleep, true);
     rc = feed_all(feeder);
     if (rc == 0 && !atomic_load(&feeder->is_stopping)) {
         wait_bell(feeder, FEEDER_LOOK_MS);
@@ -176,8 +177,7 @@ evc_feeder_ring(struct evc_feeder *feeder)
 {
     uint64_t one = 1;
 
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&feeder->is_asleep) && atomic_exchange(&feeder->is_asleep, false)) {
+    if (atomic_exchange(&feeder->is_asleep, false)) {
         (void)!write(feeder->bell_fd, &one, sizeof(one)); /* full means rung already */
     }
 }

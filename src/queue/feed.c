@@ -65,7 +65,7 @@ gather(struct evc_feed *feed, struct evc_journal *journal)
     struct evc_journal_entry entry;
     int count = 0;
 
-    while (count < EVC_FEED_EVENTS_MAX && evc_journal_take(journal, &entry)) {
+    while (count < EVC_JOURNAL_TAKE_MAX && evc_journal_take(journal, &entry)) {
         struct evc_feed_part *part =
             &feed->parts[evc_queue_partition(entry.event.key, feed->partition_count)];
 

@@ -12,10 +12,6 @@
 #include "queue/queue.h"
 #include "queue/record.h"
 
-enum {
-    EVC_FEED_EVENTS_MAX = 8192 /* taken in one round */
-};
-
 struct evc_feed_part;
 
 struct evc_feed {

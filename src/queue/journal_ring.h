@@ -95,7 +95,9 @@ struct evc_journal {
     size_t mapped_bytes;
     int fd;
     unsigned partition_count;
-    uint64_t *ready; /* positions in the order of release: room for all the file can hold */
+    /* Positions in the order of release: room for all the file can hold, and for those that were
+     * fed since the last untake, whose place in the file may have been written again meanwhile. */
+    uint64_t *ready;
     uint64_t ready_mask;
     struct evc_event_sink sink;
     /* owner thread stores; the atomic ones are read by others */

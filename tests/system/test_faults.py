@@ -123,8 +123,26 @@ def test_faults__proxy_killed__replays_its_journal(loaded):
         wait_stored(loads, 3)
     check(s, loads)
     assert loads[0].cuts >= 2
+
+
+def test_faults__proxy_killed_before_a_zone_answered__restarted_one_repairs_it(system):
+    s = system(regions=2, zones=2, nodes=1, extra="timeouts: {write: 30s}\n")
+    client = s.proxy("virginia")
+    keys = [b"key-%d" % number for number in range(200)]
+    node = f"virginia/node/{s.regions['virginia'].zones[1].name}/0"
+    s.kill(node, signal.SIGSTOP)
+    try:
+        write_all(client, keys, b"value")  # the other zone has answered
+        pid = s.kill("virginia/proxy/0")
+    finally:
+        s.kill(node, signal.SIGCONT)
+    s.wait_restarted("virginia/proxy/0", pid)
+    document = s.wait_quiet(60.0)
+    assert all(pair["lost"] == 0 for pair in document["pairs"])
     log = (s.directory / "run" / "log" / "virginia-proxy-0.log").read_text(errors="replace")
-    assert "events of the last process are replayed" in log
+    assert "events of the last process are replayed" in log and "events=200" in log
+    s.assert_converged(keys)
+    assert {value for key in keys for value in s.values(key).values()} == {b"value"}
 
 
 def test_faults__memcached_killed__others_go_on_and_what_lived_agrees(loaded):

@@ -32,6 +32,19 @@ evc_expiry_is_over(int64_t exptime, uint64_t unix_us)
     return exptime < 0 || (exptime > EVC_TTL_DELTA_MAX_S && (uint64_t)exptime <= unix_us / 1000000);
 }
 
+/** Seconds left to an item stored now with this exptime; -1: it never expires, 0: it is over. */
+static inline int64_t
+evc_expiry_remaining_s(int64_t exptime, uint64_t unix_us)
+{
+    if (exptime == 0) {
+        return -1;
+    }
+    if (evc_expiry_is_over(exptime, unix_us)) {
+        return 0;
+    }
+    return (int64_t)evc_expiry_unix_s(exptime, unix_us) - (int64_t)(unix_us / 1000000);
+}
+
 /** What a node's remaining time (-1: never) is as an exptime for another node; never below 1
  * second. More than 30 days must be said as a Unix time, which 32 bits hold in memcached. */
 static inline int64_t

@@ -79,6 +79,19 @@ evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *reque
     }
 }
 
+void
+evc_meta_reply_keep(struct evc_meta_reply *meta, struct evc_slice letters)
+{
+    uint8_t kept = 0;
+
+    for (uint8_t i = 0; i < meta->letter_count; i++) {
+        if (memchr(letters.ptr, meta->letters[i], letters.len)) {
+            meta->letters[kept++] = meta->letters[i];
+        }
+    }
+    meta->letter_count = kept;
+}
+
 static char *
 put_key(char *out, const struct evc_meta_reply *meta)
 {

@@ -49,6 +49,9 @@ void evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *
                          char opaque_space[EVC_REQUEST_OPAQUE_MAX],
                          char key_space[EVC_META_KEY_TEXT_MAX]);
 
+/** Drops the flags that a reply to this command does not show; letters: those it does. */
+void evc_meta_reply_keep(struct evc_meta_reply *meta, struct evc_slice letters);
+
 /**
  * Appends a reply without item: the code, and O and k where asked for. A quiet request gets nothing
  * for HD and EN. 0, EVC_E_LIMIT or EVC_E_NOMEM; whole or not at all.

@@ -384,6 +384,8 @@ clear_request(struct evc_request *ret)
     ret->exptime = 0;
     ret->cas = 0;
     ret->delta = 0;
+    ret->initial = 0;
+    ret->vivify = 0;
     ret->noreply = false;
     ret->has_cas = false;
     ret->quiet = false;

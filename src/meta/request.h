@@ -80,9 +80,11 @@ struct evc_request {
         keys; /* get…: from the first key to the end of the line, for evc_request_next_key */
     struct evc_slice value; /* storage commands: the data block without CRLF */
     uint32_t client_flags;
-    int64_t exptime; /* as sent */
-    uint64_t cas;    /* cas <unique>, or ms/md/ma C */
-    uint64_t delta;  /* incr, decr, ma; verbosity level */
+    int64_t exptime;  /* as sent */
+    uint64_t cas;     /* cas <unique>, or ms/md/ma C */
+    uint64_t delta;   /* incr, decr, ma; verbosity level */
+    uint64_t initial; /* ma J */
+    int64_t vivify;   /* N: exptime of what is made where nothing is */
     bool noreply;
     bool has_cas;
     /* meta only */
@@ -135,5 +137,11 @@ bool evc_request_next_key(struct evc_slice *keys, struct evc_slice *ret_key);
 
 /** The flag with this letter, or NULL. */
 const struct evc_meta_flag *evc_request_flag(const struct evc_request *request, char letter);
+
+/**
+ * A 64-bit number as memcached reads it, in requests and in the values that incr and decr count on:
+ * with strtoull's leniency, blanks other than ' ' before it and text after a blank are allowed.
+ */
+bool evc_request_number_u64(struct evc_slice token, uint64_t *ret_value);
 
 #endif

@@ -37,7 +37,6 @@ int evc_request_line_fail(struct evc_request_line *line, struct evc_slice error)
  */
 bool evc_request_number_i32(struct evc_slice token, int64_t *ret_value);
 bool evc_request_number_u32(struct evc_slice token, uint32_t *ret_value);
-bool evc_request_number_u64(struct evc_slice token, uint64_t *ret_value);
 
 /** Reads the length of a data block: sets line->block_len. False when it is none. */
 bool evc_request_line_block(struct evc_request_line *line, struct evc_slice token);

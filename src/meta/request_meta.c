@@ -49,6 +49,8 @@ take_flag(struct evc_request_line *line, struct evc_request *ret, char letter,
         error = EVC_SLICE("CLIENT_ERROR error decoding key\r\n");
         break;
     case 'N':
+        is_good = evc_request_number_i32(token, &ret->vivify);
+        break;
     case 'R':
         is_good = evc_request_number_i32(token, &ignored);
         break;
@@ -72,7 +74,7 @@ take_flag(struct evc_request_line *line, struct evc_request *ret, char letter,
         error = EVC_SLICE("CLIENT_ERROR incorrect length for M token\r\n");
         break;
     case 'J':
-        is_good = evc_request_number_u64(token, &ignored_u64);
+        is_good = evc_request_number_u64(token, &ret->initial);
         error = EVC_SLICE("CLIENT_ERROR invalid numeric initial value\r\n");
         break;
     case 'D':

@@ -2,7 +2,7 @@
 /*
  * What a client's commands do. One table has a row for every command of the protocol: the handler,
  * and for those this proxy does not serve the line that says so. Handlers are split by subject:
- * read_commands.c, write_commands.c, admin_commands.c.
+ * read_commands.c, write_commands.c, count_commands.c, admin_commands.c.
  *
  * A handler opens one exchange (a get: one per key), starts what has to be started, and returns;
  * whoever gets the outcome composes the reply between evc_exchange_begin and evc_exchange_end.
@@ -13,9 +13,11 @@
 #include <stdbool.h>
 
 #include "meta/request.h"
+#include "replication/write.h"
 
 struct evc_session;
 struct evc_exchange;
+struct evc_service;
 
 /**
  * Starts a request; needs evc_session_has_room. False: it has to wait for an earlier one about its
@@ -47,6 +49,9 @@ bool evc_command_touch(struct evc_session *session, const struct evc_request *re
 bool evc_command_ms(struct evc_session *session, const struct evc_request *request);
 bool evc_command_md(struct evc_session *session, const struct evc_request *request);
 
+bool evc_command_count(struct evc_session *session, const struct evc_request *request);
+bool evc_command_ma(struct evc_session *session, const struct evc_request *request);
+
 bool evc_command_mn(struct evc_session *session, const struct evc_request *request);
 bool evc_command_version(struct evc_session *session, const struct evc_request *request);
 bool evc_command_verbosity(struct evc_session *session, const struct evc_request *request);
@@ -63,6 +68,20 @@ void evc_command_refuse(struct evc_session *session, const struct evc_request *r
  */
 bool evc_command_check_flags(struct evc_session *session, const struct evc_request *request,
                              const char *served, const char *refused);
+
+/**
+ * Starts a write for an exchange that evc_command_open gave; on_written is given the exchange as
+ * ctx, unless there is no room: then the exchange is answered so.
+ */
+void evc_command_write(struct evc_exchange *exchange, const struct evc_write_request *write,
+                       evc_write_fn on_written);
+
+/** Appends the line of a write that no zone, or not enough, has taken (FAILED, REJECTED). */
+int evc_command_compose_failure(const struct evc_service *service,
+                                const struct evc_write_answer *answer, struct evc_buf *out);
+
+/** The item that a request's CAS means: 0, which no item has, must never count as "none given". */
+uint64_t evc_command_unique(const struct evc_request *request);
 
 /** A new exchange that remembers what a meta reply echoes; NULL without memory (session is
  * closing). */

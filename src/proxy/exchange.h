@@ -49,7 +49,8 @@ struct evc_exchange {
     char raw_key[EVC_META_KEY_TEXT_MAX];
     uint32_t value_len;
     bool has_cas;
-    uint16_t want; /* enum evc_node_want */
+    bool counts_down; /* decr, ma MD */
+    uint16_t want;    /* enum evc_node_want */
     uint8_t key_len;
     char key[EVC_KEY_LEN_MAX];
     struct evc_read read;

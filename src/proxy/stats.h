@@ -36,6 +36,7 @@ struct evc_counters {
     uint64_t touch_hits, touch_misses;
     uint64_t delete_hits, delete_misses;
     uint64_t cas_hits, cas_misses, cas_badval;
+    uint64_t incr_hits, incr_misses, decr_hits, decr_misses;
     uint64_t bad_requests; /* answered with ERROR or CLIENT_ERROR */
     uint64_t not_served;   /* commands and flags this proxy refuses */
     uint64_t too_large;

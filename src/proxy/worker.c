@@ -278,6 +278,7 @@ start_service(struct evc_worker *worker)
         .zones_needed = evc_ack_zones(config->write_ack, topology->zone_count),
         .timeout_us = config->write_timeout_ms * 1000,
         .tombstone_ttl_s = config->tombstone_ttl_s,
+        .value_len_max = config->value_len_max,
     };
     const struct evc_apply_options apply_options = {
         .region = topology->region,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * set, add, replace, cas, delete, touch, ms, md: each is one write of replication/write.h, and its
- * result one of memcached's lines. Versions are the proxy's own: a client that sends one (E) is
- * refused.
+ * set, add, replace, append, prepend, cas, delete, touch, ms, md: each is one write of
+ * replication/write.h, and its result one of memcached's lines. Versions are the proxy's own: a
+ * client that sends one (E) is refused.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "proxy/command.h"
 #include "proxy/exchange.h"
 #include "proxy/session.h"
+#include "replication/decision.h"
 
 enum {
     FAILURE_LINE_BYTES = EVC_WRITE_ERROR_BYTES + 128
@@ -55,9 +56,9 @@ count_result(struct evc_exchange *exchange, enum evc_write_result result)
     }
 }
 
-static int
-compose_failure(const struct evc_service *service, const struct evc_write_answer *answer,
-                struct evc_buf *out)
+int
+evc_command_compose_failure(const struct evc_service *service,
+                            const struct evc_write_answer *answer, struct evc_buf *out)
 {
     char line[FAILURE_LINE_BYTES];
 
@@ -78,7 +79,7 @@ compose_result(struct evc_exchange *exchange, const struct evc_write_answer *ans
     const struct result_row *row = &result_rows[answer->result];
 
     if (!row->line.ptr) {
-        return compose_failure(exchange->service, answer, out);
+        return evc_command_compose_failure(exchange->service, answer, out);
     }
     if (!evc_command_info(exchange->command)->is_meta) {
         return evc_buf_append(out, row->line);
@@ -102,29 +103,35 @@ on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
 
 /* --- starting --- */
 
+void
+evc_command_write(struct evc_exchange *exchange, const struct evc_write_request *write,
+                  evc_write_fn on_done)
+{
+    if (evc_decision_is_needed(write)) {
+        evc_exchange_decides(exchange, write->key);
+    }
+    if (evc_write_start(exchange->service->writer, write, on_done, exchange, 0) != EVC_OK) {
+        evc_exchange_reply(exchange, LINE_BUSY);
+    }
+}
+
 static bool
 start_write(struct evc_session *session, const struct evc_request *request,
             const struct evc_write_request *write)
 {
     struct evc_exchange *exchange = evc_command_open(session, request);
 
-    if (!exchange) {
-        return true;
-    }
-    exchange->is_silent = request->noreply;
-    exchange->has_cas = write->unique != 0;
-    exchange->value_len = (uint32_t)write->value.len;
-    if (write->kind != EVC_WRITE_SET && (write->kind != EVC_WRITE_DELETE || write->unique != 0)) {
-        evc_exchange_decides(exchange, write->key);
-    }
-    if (evc_write_start(session->service->writer, write, on_written, exchange, 0) != EVC_OK) {
-        evc_exchange_reply(exchange, LINE_BUSY);
+    if (exchange) {
+        exchange->is_silent = request->noreply;
+        exchange->has_cas = write->unique != 0;
+        exchange->value_len = (uint32_t)write->value.len;
+        evc_command_write(exchange, write, on_written);
     }
     return true;
 }
 
-static uint64_t
-unique_of(const struct evc_request *request)
+uint64_t
+evc_command_unique(const struct evc_request *request)
 {
     return request->cas != 0 ? request->cas : UNIQUE_OF_NOTHING;
 }
@@ -150,14 +157,16 @@ store(struct evc_session *session, const struct evc_request *request, enum evc_w
         .value = request->value,
         .client_flags = request->client_flags,
         .exptime = request->exptime,
+        .vivifies = evc_request_flag(request, 'N') != NULL,
+        .vivify_exptime = request->vivify,
     };
 
     session->service->counters.cmd_set++;
     if (refuse_reserved(session, request)) {
         return true;
     }
-    if (kind == EVC_WRITE_CAS) {
-        write.unique = unique_of(request);
+    if (request->has_cas && kind != EVC_WRITE_ADD) {
+        write.unique = evc_command_unique(request);
     }
     return start_write(session, request, &write);
 }
@@ -193,17 +202,13 @@ evc_command_too_large(struct evc_session *session, const struct evc_request *req
 bool
 evc_command_store(struct evc_session *session, const struct evc_request *request)
 {
-    if (request->command == EVC_CMD_ADD) {
-        return store(session, request, EVC_WRITE_ADD);
-    }
-    if (request->command == EVC_CMD_REPLACE) {
-        return store(session, request, EVC_WRITE_REPLACE);
-    }
-    if (request->command == EVC_CMD_CAS) {
-        return store(session, request, EVC_WRITE_CAS);
-    }
-    assert(request->command == EVC_CMD_SET);
-    return store(session, request, EVC_WRITE_SET);
+    static const enum evc_write_kind kinds[EVC_CMD_MAX] = {
+        [EVC_CMD_SET] = EVC_WRITE_SET,         [EVC_CMD_ADD] = EVC_WRITE_ADD,
+        [EVC_CMD_REPLACE] = EVC_WRITE_REPLACE, [EVC_CMD_APPEND] = EVC_WRITE_APPEND,
+        [EVC_CMD_PREPEND] = EVC_WRITE_PREPEND, [EVC_CMD_CAS] = EVC_WRITE_CAS,
+    };
+
+    return store(session, request, kinds[request->command]);
 }
 
 bool
@@ -232,33 +237,33 @@ evc_command_touch(struct evc_session *session, const struct evc_request *request
 
 /* --- meta --- */
 
+/** With a CAS, set and replace are cas; add does not look at it. */
+static enum evc_write_kind
+kind_of_mode(const struct evc_request *request)
+{
+    switch (request->mode) {
+    case 'E':
+        return EVC_WRITE_ADD;
+    case 'A':
+        return EVC_WRITE_APPEND;
+    case 'P':
+        return EVC_WRITE_PREPEND;
+    case 'R':
+        return request->has_cas ? EVC_WRITE_CAS : EVC_WRITE_REPLACE;
+    default:
+        assert(request->mode == 'S');
+        return request->has_cas ? EVC_WRITE_CAS : EVC_WRITE_SET;
+    }
+}
+
 bool
 evc_command_ms(struct evc_session *session, const struct evc_request *request)
 {
-    if (!evc_command_check_flags(session, request, "bcCFkLMOPqsT", "EIN")) {
+    if (!evc_command_check_flags(session, request, "bcCFkLMNOPqsT", "EI")) {
         return true;
     }
     session->service->counters.cmd_meta++;
-    switch (request->mode) {
-    case 'S':
-        return store(session, request, request->has_cas ? EVC_WRITE_CAS : EVC_WRITE_SET);
-    case 'E':
-        if (request->has_cas) {
-            break;
-        }
-        return store(session, request, EVC_WRITE_ADD);
-    case 'R':
-        return store(session, request, request->has_cas ? EVC_WRITE_CAS : EVC_WRITE_REPLACE);
-    default:
-        evc_command_refuse(session, request,
-                           request->mode == 'A'
-                               ? "CLIENT_ERROR ms mode A is not served by this proxy\r\n"
-                               : "CLIENT_ERROR ms mode P is not served by this proxy\r\n");
-        return true;
-    }
-    evc_command_refuse(session, request,
-                       "CLIENT_ERROR ms mode E with C is not served by this proxy\r\n");
-    return true;
+    return store(session, request, kind_of_mode(request));
 }
 
 bool
@@ -273,7 +278,7 @@ evc_command_md(struct evc_session *session, const struct evc_request *request)
                        &(struct evc_write_request){
                            .kind = EVC_WRITE_DELETE,
                            .key = request->key,
-                           .unique = request->has_cas ? unique_of(request) : 0,
+                           .unique = request->has_cas ? evc_command_unique(request) : 0,
                            .want_existed = true,
                        });
 }

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * See write.h. One struct evc_write lives from evc_write_start until every zone it was sent to has
- * answered or timed out; `pending` counts what keeps it alive: operations on their way, and one
- * hold while operations are being submitted (a refused one ends inside submit).
- */
-#include "replication/write.h"
+/* See write.h. The life of a write: its zones, its entry in the journal, its answer. */
+#include "replication/write_state.h"
 
 #include <assert.h>
 #include <string.h>
@@ -12,42 +8,6 @@
 #include "base/hash.h"
 #include "meta/expiry.h"
 #include "replication/rule.h"
-
-struct evc_write {
-    struct evc_writer *writer; /* first: the pool's link while the object is free */
-    evc_write_fn done;         /* NULL once answered */
-    void *ctx;
-    uint64_t tag;
-
-    enum evc_write_kind kind;
-    bool is_tombstone;
-    bool want_existed;
-    bool existed_known, existed;
-    bool is_decided;   /* the deciding kinds: one zone has it, the others follow */
-    bool is_overtaken; /* a newer version of the key left before it did */
-    uint8_t key_len;
-    uint32_t client_flags;
-    int64_t exptime;
-    uint64_t unique;
-    uint64_t deadline_us;
-    evc_version version;
-    evc_journal_pos journal_pos;
-
-    unsigned pending;
-    unsigned stored, refused, unknown, rejected;
-    unsigned zones_to_go; /* zones that may still acknowledge */
-    unsigned races;
-    unsigned deciding_zone, zones_tried;
-
-    char key[EVC_KEY_LEN_MAX];
-    char error[EVC_WRITE_ERROR_BYTES];
-    uint8_t error_len;
-    struct evc_buf value;
-    struct evc_node_op look;      /* the deciding or peeking read */
-    struct evc_node_op zone_op[]; /* by zone */
-};
-
-static void decide(struct evc_write *write);
 
 static size_t
 write_bytes(const struct evc_writer *writer)
@@ -70,31 +30,31 @@ evc_writer_init(struct evc_writer *writer, struct evc_node_port *port,
         .journal = journal,
         .options = *options,
     };
+    for (unsigned i = 0; i < EVC_WRITE_TURN_SLOTS; i++) {
+        evc_list_init(&writer->turns[i]);
+    }
     evc_pool_init(&writer->pool, write_bytes(writer), EVC_WRITE_IN_FLIGHT_MAX);
 }
 
 static void
-free_value(void *object)
+free_values(void *object)
 {
-    evc_buf_finish(&((struct evc_write *)object)->value);
+    struct evc_write *write = object;
+
+    evc_buf_finish(&write->brought);
+    evc_buf_finish(&write->made);
 }
 
 void
 evc_writer_finish(struct evc_writer *writer)
 {
     assert(writer->stats.in_flight == 0);
-    evc_pool_for_each_free(&writer->pool, free_value);
+    evc_pool_for_each_free(&writer->pool, free_values);
     evc_pool_finish(&writer->pool);
 }
 
-static struct evc_slice
-write_key(const struct evc_write *write)
-{
-    return (struct evc_slice){.ptr = write->key, .len = write->key_len};
-}
-
-static void
-answer(struct evc_write *write, enum evc_write_result result)
+void
+evc_write_answer(struct evc_write *write, enum evc_write_result result)
 {
     evc_write_fn done = write->done;
 
@@ -109,40 +69,47 @@ answer(struct evc_write *write, enum evc_write_result result)
              .version = write->version,
              .zones_stored = write->stored,
              .error = {.ptr = write->error, .len = write->error_len},
+             .number = write->decision.number,
+             .exptime = write->exptime,
+             .is_created = write->decision.is_created,
          });
 }
 
 static enum evc_write_result
 success_of(const struct evc_write *write)
 {
-    switch (write->kind) {
+    switch (write->request.kind) {
     case EVC_WRITE_DELETE:
         return write->existed ? EVC_WRITE_DELETED : EVC_WRITE_NOT_FOUND;
     case EVC_WRITE_TOUCH:
         return EVC_WRITE_TOUCHED;
+    case EVC_WRITE_INCR:
+    case EVC_WRITE_DECR:
+        return EVC_WRITE_COUNTED;
     case EVC_WRITE_SET:
     case EVC_WRITE_ADD:
     case EVC_WRITE_REPLACE:
     case EVC_WRITE_CAS:
+    case EVC_WRITE_APPEND:
+    case EVC_WRITE_PREPEND:
     case EVC_WRITE_KIND_MAX:
         break;
     }
     return EVC_WRITE_STORED;
 }
 
-/** Answers as soon as the outcome is certain, before the last zone has spoken. */
-static void
-answer_if_certain(struct evc_write *write)
+void
+evc_write_answer_if_certain(struct evc_write *write)
 {
     unsigned needed = write->writer->options.zones_needed;
 
     if (write->stored >= needed) {
-        if (!write->want_existed || write->existed_known) {
-            answer(write, success_of(write));
+        if (!write->request.want_existed || write->existed_known) {
+            evc_write_answer(write, success_of(write));
         }
     } else if (write->stored + write->zones_to_go < needed) {
-        answer(write,
-               write->rejected > 0 && write->stored == 0 ? EVC_WRITE_REJECTED : EVC_WRITE_FAILED);
+        evc_write_answer(write, write->rejected > 0 && write->stored == 0 ? EVC_WRITE_REJECTED
+                                                                          : EVC_WRITE_FAILED);
     }
 }
 
@@ -153,7 +120,7 @@ event_of(const struct evc_write *write)
 
     return (struct evc_event){
         .op = write->is_tombstone ? EVC_EVENT_DELETE : EVC_EVENT_SET,
-        .key = write_key(write),
+        .key = write->request.key,
         .version = write->version,
         .expiry_s = write->is_tombstone ? 0 : evc_expiry_unix_s(write->exptime, unix_us),
         .written_us = unix_us,
@@ -164,12 +131,11 @@ event_of(const struct evc_write *write)
 static evc_version *
 minted_slot(struct evc_write *write)
 {
-    return &write->writer->minted[evc_hash_key(write_key(write)) % EVC_WRITE_MINTED_SLOTS];
+    return &write->writer->minted[evc_hash_key(write->request.key) % EVC_WRITE_MINTED_SLOTS];
 }
 
-/** Mints the version and puts the event into the journal, before anything leaves. */
-static void
-announce(struct evc_write *write)
+void
+evc_write_announce(struct evc_write *write)
 {
     struct evc_writer *writer = write->writer;
     struct evc_event event;
@@ -181,6 +147,23 @@ announce(struct evc_write *write)
     if (!EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
         evc_journal_release(writer->journal, write->journal_pos);
     }
+}
+
+void
+evc_write_withdraw(struct evc_write *write)
+{
+    if (EVC_RULE_IS_ON(write->writer->options, EVC_RULE_RELEASE)) {
+        evc_journal_cancel(write->writer->journal, write->journal_pos);
+    }
+    evc_journal_settle(write->writer->journal, write->journal_pos);
+    write->journal_pos = EVC_JOURNAL_POS_NONE;
+    write->version = 0;
+}
+
+bool
+evc_write_is_newest(struct evc_write *write)
+{
+    return *minted_slot(write) == write->version;
 }
 
 static void
@@ -206,7 +189,7 @@ ignore_answer(void *ctx, uint64_t tag, const struct evc_write_answer *given)
 static void
 delete_what_was_refused(struct evc_write *write)
 {
-    struct evc_write_request request = {.kind = EVC_WRITE_DELETE, .key = write_key(write)};
+    struct evc_write_request request = {.kind = EVC_WRITE_DELETE, .key = write->request.key};
 
     if (evc_write_start(write->writer, &request, ignore_answer, NULL, 0) != EVC_OK) {
         write->writer->stats.unknown_total++;
@@ -229,7 +212,7 @@ settle(struct evc_write *write)
         } else {
             evc_journal_cancel(writer->journal, write->journal_pos);
         }
-        if (write->rejected > 0 && write->kind != EVC_WRITE_DELETE) {
+        if (write->rejected > 0 && write->request.kind != EVC_WRITE_DELETE) {
             delete_what_was_refused(write);
         }
     } else if (write->is_overtaken ||
@@ -240,7 +223,16 @@ settle(struct evc_write *write)
 }
 
 static void
-give_up_hold(struct evc_write *write)
+release_values(struct evc_write *write)
+{
+    evc_buf_clear(&write->brought);
+    evc_buf_shrink(&write->brought, EVC_WRITE_VALUE_KEEP_BYTES);
+    evc_buf_clear(&write->made);
+    evc_buf_shrink(&write->made, EVC_WRITE_VALUE_KEEP_BYTES);
+}
+
+void
+evc_write_give_up_hold(struct evc_write *write)
 {
     struct evc_writer *writer = write->writer;
 
@@ -252,8 +244,7 @@ give_up_hold(struct evc_write *write)
         settle(write);
     }
     assert(!write->done);
-    evc_buf_clear(&write->value);
-    evc_buf_shrink(&write->value, EVC_WRITE_VALUE_KEEP_BYTES);
+    release_values(write);
     writer->stats.in_flight--;
     evc_pool_give_back(&writer->pool, write);
 }
@@ -269,9 +260,8 @@ keep_error(struct evc_write *write, struct evc_slice error)
     }
 }
 
-/** Counts what a zone said of the value that was sent to it. */
-static void
-count_zone(struct evc_write *write, const struct evc_node_op *op)
+void
+evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op)
 {
     struct evc_writer *writer = write->writer;
 
@@ -293,8 +283,8 @@ count_zone(struct evc_write *write, const struct evc_node_op *op)
     }
 }
 
-static struct evc_write *
-write_of_zone_op(struct evc_node_op *op)
+struct evc_write *
+evc_write_of_zone_op(struct evc_node_op *op)
 {
     return EVC_CONTAINER_OF(op - op->zone, struct evc_write, zone_op);
 }
@@ -302,16 +292,17 @@ write_of_zone_op(struct evc_node_op *op)
 static void
 on_zone_done(struct evc_node_op *op)
 {
-    struct evc_write *write = write_of_zone_op(op);
+    struct evc_write *write = evc_write_of_zone_op(op);
 
-    count_zone(write, op);
-    answer_if_certain(write);
-    give_up_hold(write);
+    evc_write_count_zone(write, op);
+    evc_write_answer_if_certain(write);
+    evc_write_give_up_hold(write);
 }
 
-static void
-submit_zone(struct evc_write *write, unsigned zone, enum evc_node_verb verb, uint64_t seen,
-            struct evc_slice value, void (*on_done)(struct evc_node_op *op))
+void
+evc_write_submit_zone(struct evc_write *write, unsigned zone, enum evc_node_verb verb,
+                      uint64_t seen, struct evc_slice value,
+                      void (*on_done)(struct evc_node_op *op))
 {
     struct evc_writer *writer = write->writer;
     struct evc_node_op *op = &write->zone_op[zone];
@@ -320,7 +311,7 @@ submit_zone(struct evc_write *write, unsigned zone, enum evc_node_verb verb, uin
     *op = (struct evc_node_op){
         .verb = verb,
         .zone = (uint8_t)zone,
-        .key = write_key(write),
+        .key = write->request.key,
         .value = tombstone ? (struct evc_slice){.ptr = "", .len = 0} : value,
         .client_flags = tombstone ? EVC_TOMBSTONE_FLAGS : write->client_flags,
         .ttl_s = tombstone ? writer->options.tombstone_ttl_s : write->exptime,
@@ -333,28 +324,28 @@ submit_zone(struct evc_write *write, unsigned zone, enum evc_node_verb verb, uin
     evc_node_port_submit(writer->port, op);
 }
 
-static void
-send_to_zones(struct evc_write *write, struct evc_slice value)
+void
+evc_write_send_to_zones(struct evc_write *write, struct evc_slice value)
 {
     unsigned zone_count = write->writer->port->zone_count;
 
     for (unsigned zone = 0; zone < zone_count; zone++) {
         if (!write->is_decided || zone != write->deciding_zone) {
-            submit_zone(write, zone, EVC_NODE_SET, 0, value, on_zone_done);
+            evc_write_submit_zone(write, zone, EVC_NODE_SET, 0, value, on_zone_done);
         }
     }
 }
 
-static void
-submit_look(struct evc_write *write, unsigned zone, uint16_t want,
-            void (*on_done)(struct evc_node_op *op))
+void
+evc_write_submit_look(struct evc_write *write, unsigned zone, uint16_t want, uint64_t deadline_us,
+                      void (*on_done)(struct evc_node_op *op))
 {
     write->look = (struct evc_node_op){
         .verb = EVC_NODE_GET,
         .zone = (uint8_t)zone,
         .want = want,
-        .key = write_key(write),
-        .deadline_us = write->deadline_us,
+        .key = write->request.key,
+        .deadline_us = deadline_us,
         .on_done = on_done,
     };
     write->pending++;
@@ -372,189 +363,22 @@ on_existed(struct evc_node_op *op)
     /* Without an answer nobody knows; DELETED is what a client can act on. */
     write->existed =
         op->result == EVC_NODE_HIT ? !op->reply.is_tombstone : op->result != EVC_NODE_MISS;
-    answer_if_certain(write);
-    give_up_hold(write);
+    evc_write_answer_if_certain(write);
+    evc_write_give_up_hold(write);
 }
 
 static void
-send_everywhere(struct evc_write *write, struct evc_slice value)
+send_everywhere(struct evc_write *write)
 {
-    announce(write);
+    evc_write_announce(write);
     write->zones_to_go = write->writer->port->zone_count;
-    if (write->want_existed) {
-        submit_look(write, write->writer->port->local_zone, EVC_WANT_FLAGS | EVC_WANT_SIZE,
-                    on_existed);
+    if (write->request.want_existed) {
+        evc_write_submit_look(write, write->writer->port->local_zone,
+                              EVC_WANT_FLAGS | EVC_WANT_SIZE, write->deadline_us, on_existed);
     } else {
         write->existed = true;
     }
-    send_to_zones(write, value);
-}
-
-/* --- the kinds that decide in one zone first --- */
-
-static bool
-decides(const struct evc_write_request *request)
-{
-    return request->kind == EVC_WRITE_ADD || request->kind == EVC_WRITE_REPLACE ||
-           request->kind == EVC_WRITE_CAS || request->kind == EVC_WRITE_TOUCH ||
-           (request->kind == EVC_WRITE_DELETE && request->unique != 0);
-}
-
-/** The next zone decides, or nobody is left to. */
-static void
-decide_elsewhere(struct evc_write *write)
-{
-    unsigned zone_count = write->writer->port->zone_count;
-
-    write->zones_tried++;
-    if (write->zones_tried >= zone_count) {
-        answer(write, EVC_WRITE_FAILED);
-        return;
-    }
-    write->deciding_zone = (write->deciding_zone + 1) % zone_count;
-    decide(write);
-}
-
-/** What was announced did certainly not happen. */
-static void
-withdraw(struct evc_write *write)
-{
-    if (EVC_RULE_IS_ON(write->writer->options, EVC_RULE_RELEASE)) {
-        evc_journal_cancel(write->writer->journal, write->journal_pos);
-    }
-    evc_journal_settle(write->writer->journal, write->journal_pos);
-    write->journal_pos = EVC_JOURNAL_POS_NONE;
-    write->version = 0;
-}
-
-static void
-on_deciding_write(struct evc_node_op *op)
-{
-    struct evc_write *write = write_of_zone_op(op);
-
-    switch (op->result) {
-    case EVC_NODE_STORED:
-        write->is_decided = true;
-        write->is_overtaken = *minted_slot(write) != write->version;
-        write->existed = true;
-        write->zones_to_go = write->writer->port->zone_count;
-        count_zone(write, op);
-        answer_if_certain(write);
-        send_to_zones(write, evc_buf_slice(&write->value));
-        break;
-    case EVC_NODE_EXISTS:
-    case EVC_NODE_NOT_STORED:
-    case EVC_NODE_MISS:
-        withdraw(write);
-        write->writer->stats.races_total++;
-        if (++write->races > EVC_WRITE_RACES_MAX) {
-            answer(write, EVC_WRITE_FAILED);
-        } else {
-            decide(write);
-        }
-        break;
-    case EVC_NODE_REFUSED:
-        withdraw(write);
-        decide_elsewhere(write);
-        break;
-    case EVC_NODE_ERROR:
-        write->zones_to_go = 1;
-        count_zone(write, op);
-        answer(write, EVC_WRITE_REJECTED);
-        break;
-    case EVC_NODE_UNKNOWN:
-    case EVC_NODE_HIT:
-    case EVC_NODE_RESULT_MAX:
-        write->zones_to_go = 1;
-        count_zone(write, op);
-        answer(write, EVC_WRITE_FAILED);
-        break;
-    }
-    give_up_hold(write);
-}
-
-/** Whether the write goes ahead over what the deciding zone holds; if not, *ret is the answer. */
-static bool
-goes_ahead(const struct evc_write *write, const struct evc_node_op *look,
-           enum evc_write_result *ret)
-{
-    bool is_live = look->result == EVC_NODE_HIT && !look->reply.is_tombstone;
-
-    switch (write->kind) {
-    case EVC_WRITE_ADD:
-        *ret = EVC_WRITE_NOT_STORED;
-        return !is_live;
-    case EVC_WRITE_REPLACE:
-        *ret = EVC_WRITE_NOT_STORED;
-        return is_live;
-    case EVC_WRITE_CAS:
-    case EVC_WRITE_DELETE:
-        *ret = is_live ? EVC_WRITE_EXISTS : EVC_WRITE_NOT_FOUND;
-        return is_live && look->reply.cas == write->unique;
-    case EVC_WRITE_TOUCH:
-        *ret = EVC_WRITE_NOT_FOUND;
-        return is_live;
-    case EVC_WRITE_SET:
-    case EVC_WRITE_KIND_MAX:
-        break;
-    }
-    assert(false); /* a kind that does not decide */
-    return false;
-}
-
-static void
-write_where_decided(struct evc_write *write, const struct evc_node_op *look)
-{
-    bool is_missing = look->result == EVC_NODE_MISS;
-
-    /* A version beyond the drift bound teaches the clock nothing; the write goes over it all the
-     * same. */
-    (void)evc_version_clock_observe(write->writer->clock, evc_version_from_cas(look->reply.cas),
-                                    write->writer->now->unix_us / 1000);
-    announce(write);
-    submit_zone(write, write->deciding_zone, is_missing ? EVC_NODE_ADD : EVC_NODE_CAS,
-                look->reply.cas, evc_buf_slice(&write->value), on_deciding_write);
-}
-
-static void
-on_look(struct evc_node_op *op)
-{
-    struct evc_write *write = EVC_CONTAINER_OF(op, struct evc_write, look);
-    enum evc_write_result result = EVC_WRITE_FAILED;
-
-    if (op->result != EVC_NODE_HIT && op->result != EVC_NODE_MISS) {
-        decide_elsewhere(write);
-    } else if (!goes_ahead(write, op, &result)) {
-        answer(write, result);
-    } else {
-        bool has_value = true;
-
-        if (op->result == EVC_NODE_MISS) {
-            op->reply.cas = 0;
-        }
-        if (write->kind == EVC_WRITE_TOUCH) {
-            write->client_flags = op->reply.client_flags;
-            evc_buf_clear(&write->value);
-            has_value = evc_buf_append(&write->value, op->reply.value) == EVC_OK;
-        }
-        if (has_value) {
-            write_where_decided(write, op);
-        } else {
-            answer(write, EVC_WRITE_FAILED);
-        }
-    }
-    give_up_hold(write);
-}
-
-static void
-decide(struct evc_write *write)
-{
-    uint16_t want = EVC_WANT_FLAGS | EVC_WANT_SIZE | EVC_WANT_CAS;
-
-    if (write->kind == EVC_WRITE_TOUCH) {
-        want |= EVC_WANT_VALUE;
-    }
-    submit_look(write, write->deciding_zone, want, on_look);
+    evc_write_send_to_zones(write, write->request.value); /* copied on the way out */
 }
 
 /* --- start --- */
@@ -563,20 +387,37 @@ static struct evc_write *
 write_borrow(struct evc_writer *writer)
 {
     struct evc_write *write = evc_pool_borrow(&writer->pool);
-    struct evc_buf value;
+    struct evc_buf brought, made;
 
     if (!write) {
         return NULL;
     }
-    value = write->value; /* a pooled object keeps its buffer's memory */
-    if (value.limit == 0) {
-        evc_buf_init(&value, EVC_VALUE_LEN_MAX);
+    brought = write->brought; /* a pooled object keeps its buffers' memory */
+    made = write->made;
+    if (brought.limit == 0) {
+        evc_buf_init(&brought, EVC_VALUE_LEN_MAX);
+        evc_buf_init(&made, EVC_VALUE_LEN_MAX);
     }
     memset(write, 0, sizeof(*write));
-    write->value = value;
+    write->brought = brought;
+    write->made = made;
     write->writer = writer;
+    evc_list_init(&write->turn);
     writer->stats.in_flight++;
     return write;
+}
+
+/** The value has to outlive the call; then the item is looked at. */
+static void
+keep_and_decide(struct evc_write *write)
+{
+    if (evc_buf_append(&write->brought, write->request.value) != EVC_OK) {
+        evc_write_answer(write, EVC_WRITE_FAILED);
+        return;
+    }
+    write->request.value = evc_buf_slice(&write->brought);
+    write->request.want_existed = false;
+    evc_write_start_deciding(write);
 }
 
 int
@@ -592,28 +433,22 @@ evc_write_start(struct evc_writer *writer, const struct evc_write_request *reque
     write->done = done;
     write->ctx = ctx;
     write->tag = tag;
-    write->kind = request->kind;
+    write->request = *request;
+    write->request.key.ptr = write->key;
+    memcpy(write->key, request->key.ptr, request->key.len);
     write->is_tombstone = request->kind == EVC_WRITE_DELETE ||
                           evc_expiry_is_over(request->exptime, writer->now->unix_us);
-    write->want_existed = request->kind == EVC_WRITE_DELETE && request->want_existed;
-    write->key_len = (uint8_t)request->key.len;
-    memcpy(write->key, request->key.ptr, request->key.len);
     write->client_flags = request->client_flags;
     write->exptime = request->exptime;
-    write->unique = request->unique;
     write->deadline_us = writer->now->mono_us + writer->options.timeout_us;
     write->journal_pos = EVC_JOURNAL_POS_NONE;
-    write->deciding_zone = writer->port->local_zone;
 
     write->pending = 1;
-    if (!decides(request)) {
-        send_everywhere(write, request->value);
-    } else if (evc_buf_append(&write->value, request->value) == EVC_OK) {
-        write->want_existed = false;
-        decide(write);
+    if (evc_decision_is_needed(request)) {
+        keep_and_decide(write);
     } else {
-        answer(write, EVC_WRITE_FAILED);
+        send_everywhere(write);
     }
-    give_up_hold(write);
+    evc_write_give_up_hold(write);
     return EVC_OK;
 }

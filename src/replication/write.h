@@ -5,9 +5,12 @@
  *
  *   SET, DELETE   version ─▶ journal (PENDING) ─▶ SET in every zone ─▶ first STORED: release
  *                                                                 └─▶ enough STORED: answered
- *   ADD, REPLACE, CAS, TOUCH decide in one zone (the local one; the next when it does not answer):
- *       GET ─▶ decision ─▶ version above what was seen ─▶ journal ─▶ ADD or CAS there ─▶ STORED:
+ *   the others decide in one zone, the local one, or the next when it does not answer:
+ *       GET ─▶ decision.h ─▶ version above what was seen ─▶ journal ─▶ ADD or CAS there ─▶ STORED:
  *       release, then SET in the other zones; raced: decide again
+ * Where the deciding zone has nothing, one more zone is asked before the item counts as missing: a
+ * node that has just restarted must not make an add succeed over what everybody else still reads.
+ * Deciding writes of one writer on one key take turns, so that they race only with other writers.
  *
  * Rules kept here: release; failed (a zone did not acknowledge: a repair event, UNKNOWN when none
  * did). A delete stores a tombstone with tombstone_ttl_s in every zone, also where the key is
@@ -27,6 +30,7 @@
 #define EVC_REPLICATION_WRITE_H
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/pool.h"
 #include "meta/node_op.h"
 #include "queue/journal.h"
@@ -37,6 +41,8 @@ enum {
     EVC_WRITE_ERROR_BYTES = 128,        /* of a node's error line, kept for the answer */
     EVC_WRITE_VALUE_KEEP_BYTES = 16384, /* memory a pooled write keeps for values */
     EVC_WRITE_MINTED_SLOTS = 4096,      /* keys by hash; two in one slot cost a needless repair */
+    EVC_WRITE_TURN_SLOTS = 4096,        /* keys by hash; two in one slot wait for each other */
+    EVC_WRITE_LOOKS_MAX = 2,            /* zones that must have nothing before an item is missing */
 };
 
 enum evc_write_kind {
@@ -46,17 +52,24 @@ enum evc_write_kind {
     EVC_WRITE_CAS,     /* only if the version there is `unique` */
     EVC_WRITE_DELETE,  /* unique != 0: only if the version there is `unique` */
     EVC_WRITE_TOUCH,   /* the same value and flags with a new expiry, as a new version */
+    EVC_WRITE_APPEND,  /* flags and expiry stay */
+    EVC_WRITE_PREPEND,
+    EVC_WRITE_INCR, /* likewise; by delta, the value is a decimal number */
+    EVC_WRITE_DECR,
     EVC_WRITE_KIND_MAX,
 };
 
 enum evc_write_result {
-    EVC_WRITE_STORED,     /* SET, ADD, REPLACE, CAS */
-    EVC_WRITE_NOT_STORED, /* ADD: it is there. REPLACE: it is not */
-    EVC_WRITE_EXISTS,     /* CAS, DELETE with unique: another version is there */
-    EVC_WRITE_NOT_FOUND,  /* CAS, TOUCH, DELETE: it is not there (a DELETE took effect all the same)
+    EVC_WRITE_STORED,     /* SET, ADD, REPLACE, CAS, APPEND, PREPEND */
+    EVC_WRITE_NOT_STORED, /* ADD: it is there. REPLACE, APPEND, PREPEND: it is not, or is too long
                            */
+    EVC_WRITE_EXISTS,     /* with unique: another version is there */
+    EVC_WRITE_NOT_FOUND,  /* CAS, TOUCH, INCR, DECR, DELETE: it is not there (a DELETE took effect
+                             all the same) */
     EVC_WRITE_DELETED,
     EVC_WRITE_TOUCHED,
+    EVC_WRITE_COUNTED,     /* INCR, DECR */
+    EVC_WRITE_NON_NUMERIC, /* INCR, DECR: what is there is no number */
     EVC_WRITE_FAILED, /* fewer zones than asked for acknowledged in time; it may have had effect */
     EVC_WRITE_REJECTED, /* the nodes answered with an error: see answer.error */
     EVC_WRITE_RESULT_MAX,
@@ -67,8 +80,13 @@ struct evc_write_request {
     struct evc_slice key, value; /* copied where they must outlive the call */
     uint32_t client_flags;
     int64_t exptime;   /* memcached's; negative: expires at once */
-    uint64_t unique;   /* CAS, DELETE: raw CAS of the item as a client got it */
+    uint64_t unique;   /* raw CAS of the item as a client got it; 0: any. Not for SET and ADD */
     bool want_existed; /* DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
+    uint64_t delta;    /* INCR, DECR */
+    bool has_exptime;  /* INCR, DECR: exptime replaces the item's */
+    bool vivifies; /* INCR, DECR, APPEND, PREPEND: make a missing item, of initial or value, with */
+    int64_t vivify_exptime; /* memcached's, */
+    uint64_t initial;       /* and INCR, DECR: with this number */
 };
 
 struct evc_write_answer {
@@ -76,6 +94,9 @@ struct evc_write_answer {
     evc_version version;    /* what was stored */
     unsigned zones_stored;  /* zones that had acknowledged when this was answered */
     struct evc_slice error; /* REJECTED: the node's line; valid during the call */
+    uint64_t number;        /* COUNTED: the new one */
+    int64_t exptime;        /* of what was stored, memcached's; relative to now up to 30 days */
+    bool is_created;        /* APPEND…, INCR…: there was no item before */
 };
 
 typedef void (*evc_write_fn)(void *ctx, uint64_t tag, const struct evc_write_answer *answer);
@@ -84,7 +105,8 @@ struct evc_write_options {
     unsigned zones_needed; /* 1 to zone count */
     uint32_t timeout_us;
     uint32_t tombstone_ttl_s;
-    uint32_t rules_off; /* test only: enum evc_rule bits that are switched off */
+    uint32_t value_len_max; /* what append and prepend may grow a value to */
+    uint32_t rules_off;     /* test only: enum evc_rule bits that are switched off */
 };
 
 struct evc_write_stats {
@@ -101,7 +123,9 @@ struct evc_writer {
     struct evc_write_options options;
     struct evc_pool pool;
     struct evc_write_stats stats;
-    evc_version minted[EVC_WRITE_MINTED_SLOTS]; /* the last for a key of that slot */
+    evc_version minted[EVC_WRITE_MINTED_SLOTS];  /* the last for a key of that slot */
+    struct evc_list turns[EVC_WRITE_TURN_SLOTS]; /* deciding writes; the first has its turn */
+    struct evc_list *turns_passing; /* the slot whose turn is being passed on, or NULL */
 };
 
 void evc_writer_init(struct evc_writer *writer, struct evc_node_port *port,

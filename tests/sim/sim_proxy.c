@@ -27,6 +27,7 @@ sim_proxy_start(struct sim_process *process)
         .zones_needed = world->plan.zones_needed,
         .timeout_us = WRITE_TIMEOUT_US,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
+        .value_len_max = EVC_VALUE_LEN_MAX_DEFAULT,
         .rules_off = world->options.rules_off,
     };
     struct evc_apply_options apply = {
@@ -56,7 +57,11 @@ static void
 on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
 {
     static const char *const results[EVC_WRITE_RESULT_MAX] = {
-        "stored", "not stored", "exists", "not found", "deleted", "touched", "failed", "rejected",
+        [EVC_WRITE_STORED] = "stored",   [EVC_WRITE_NOT_STORED] = "not stored",
+        [EVC_WRITE_EXISTS] = "exists",   [EVC_WRITE_NOT_FOUND] = "not found",
+        [EVC_WRITE_DELETED] = "deleted", [EVC_WRITE_TOUCHED] = "touched",
+        [EVC_WRITE_COUNTED] = "counted", [EVC_WRITE_NON_NUMERIC] = "not a number",
+        [EVC_WRITE_FAILED] = "failed",   [EVC_WRITE_REJECTED] = "rejected",
     };
     struct sim_process *process = ctx;
     struct sim_write *write = &process->world->history.writes[tag];

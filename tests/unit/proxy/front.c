@@ -330,6 +330,7 @@ start_service(struct front *front)
                         .zones_needed = evc_ack_zones(EVC_ACK_ALL_BUT_ONE, FRONT_ZONES),
                         .timeout_us = 500000,
                         .tombstone_ttl_s = 60,
+                        .value_len_max = EVC_VALUE_LEN_MAX_DEFAULT,
                     });
     evc_applier_init(&front->applier, &front->port, &front->clock, &front->loop.now,
                      evc_journal_sink(front->journal),

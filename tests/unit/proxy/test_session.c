@@ -76,7 +76,7 @@ static const struct talk talks[] = {
      "HD\r\nVALUE a 0 1\r\n1\r\nEND\r\nVA 1 kYQ== b O1\r\n1\r\n"},
     {"flags that are not served",
      "mg a N30\r\nmg a R30\r\nms a 1 E5\r\n1\r\nms a 1 I\r\n1\r\nmd a x\r\n"
-     "md a I\r\nmd a E5\r\nms a 1 MA\r\n1\r\nms a 1 MP\r\n1\r\nmn\r\n",
+     "md a I\r\nmd a E5\r\nma a E5\r\nmn\r\n",
      "CLIENT_ERROR flag N of mg is not served by this proxy\r\n"
      "CLIENT_ERROR flag R of mg is not served by this proxy\r\n"
      "CLIENT_ERROR flag E of ms is not served by this proxy\r\n"
@@ -84,19 +84,25 @@ static const struct talk talks[] = {
      "CLIENT_ERROR flag x of md is not served by this proxy\r\n"
      "CLIENT_ERROR flag I of md is not served by this proxy\r\n"
      "CLIENT_ERROR flag E of md is not served by this proxy\r\n"
-     "CLIENT_ERROR ms mode A is not served by this proxy\r\n"
-     "CLIENT_ERROR ms mode P is not served by this proxy\r\n"
+     "CLIENT_ERROR flag E of ma is not served by this proxy\r\n"
      "MN\r\n"},
-    {"commands that are not served",
-     "incr a 1\r\ndecr a 1\r\nappend a 0 0 1\r\n1\r\n"
-     "prepend a 0 0 1\r\n1\r\nflush_all\r\nma a\r\nme a\r\nmn\r\n",
-     "CLIENT_ERROR incr is not served by this proxy\r\n"
-     "CLIENT_ERROR decr is not served by this proxy\r\n"
-     "CLIENT_ERROR append is not served by this proxy\r\n"
-     "CLIENT_ERROR prepend is not served by this proxy\r\n"
+    {"commands that are not served", "flush_all\r\nme a\r\nmn\r\n",
      "CLIENT_ERROR flush_all is not served by this proxy\r\n"
-     "CLIENT_ERROR ma is not served by this proxy\r\n"
      "CLIENT_ERROR me is not served by this proxy\r\nMN\r\n"},
+    {"counting",
+     "incr a 1\r\nset a 4 0 2\r\n98\r\nincr a 1\r\nincr a 1 noreply\r\ndecr a 1\r\n"
+     "get a\r\nset b 0 0 1\r\nx\r\nincr b 1\r\n",
+     "NOT_FOUND\r\nSTORED\r\n99\r\n99\r\nVALUE a 4 3\r\n99 \r\nEND\r\nSTORED\r\n"
+     "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"},
+    {"meta counting",
+     "ma a O1\r\nma a N60 J7 v t\r\nma a D3 v q\r\nma a MD v k\r\nma a C1\r\nmg a v t\r\n",
+     "NF O1\r\nVA 1 t60\r\n7\r\nVA 1 ka\r\n9\r\nEX\r\nVA 2 t60\r\n9 \r\n"},
+    {"appending",
+     "append a 0 0 1\r\nx\r\nset a 4 0 1\r\nb\r\nappend a 9 9 1\r\nc\r\nprepend a 9 9 1\r\na\r\n"
+     "get a\r\nms a 1 MA\r\nd\r\nms c 1 MP N60\r\nz\r\nms d 1 MP\r\nz\r\nmg a v f t\r\n"
+     "mg c v t\r\n",
+     "NOT_STORED\r\nSTORED\r\nSTORED\r\nSTORED\r\nVALUE a 4 3\r\nabc\r\nEND\r\nHD\r\nHD\r\nNS\r\n"
+     "VA 4 f4 t-1\r\nabcd\r\nVA 1 t60\r\nz\r\n"},
     {"what memcached does not know", "hello 1 movies there 0\r\nnonsense\r\nmn\r\n",
      "ERROR\r\nERROR\r\nMN\r\n"},
     {"a tombstone is the proxy's own",

@@ -56,6 +56,9 @@ execute(struct fake_zone *zone, struct evc_node_op *op)
             write_item(zone, op);
         }
     }
+    if (zone->mood == FAKE_REFUSES) {
+        op->result = EVC_NODE_REFUSED; /* it was still waiting to be sent */
+    }
     if (zone->mood == FAKE_LOSES || zone->mood == FAKE_LOSES_ANSWER) {
         op->result = EVC_NODE_UNKNOWN;
     } else if (zone->mood == FAKE_REJECTS) {

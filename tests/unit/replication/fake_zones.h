@@ -14,7 +14,7 @@
 
 enum fake_mood {
     FAKE_ANSWERS,
-    FAKE_REFUSES,      /* EVC_NODE_REFUSED, inside submit */
+    FAKE_REFUSES,      /* EVC_NODE_REFUSED, inside submit; also what waited */
     FAKE_LOSES,        /* EVC_NODE_UNKNOWN without effect */
     FAKE_LOSES_ANSWER, /* EVC_NODE_UNKNOWN with effect */
     FAKE_REJECTS,      /* EVC_NODE_ERROR */

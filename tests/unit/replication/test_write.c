@@ -55,6 +55,7 @@ setup(void **state)
                         .zones_needed = 2,
                         .timeout_us = 500000,
                         .tombstone_ttl_s = TOMBSTONE_TTL_S,
+                        .value_len_max = 64,
                     });
     return 0;
 }
@@ -358,6 +359,77 @@ test_write__version__is_above_what_the_deciding_zone_held(void **state)
     assert_true(f.zones.zone[0].cas > ahead);
 }
 
+static void
+test_write__local_zone_lost_the_item__another_is_believed(void **state)
+{
+    (void)state;
+    assert_int_equal(do_write(EVC_WRITE_SET, "v"), EVC_WRITE_STORED);
+    f.zones.zone[0].has_item = false;
+    assert_int_equal(do_write(EVC_WRITE_ADD, "a"), EVC_WRITE_NOT_STORED);
+    assert_int_equal(do_write(EVC_WRITE_APPEND, "+"), EVC_WRITE_STORED);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_memory_equal(f.zones.zone[i].value, "v+", 2);
+        assert_int_equal(f.zones.zone[i].cas, f.zones.zone[0].cas);
+    }
+}
+
+static void
+count_answer(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
+{
+    (void)ctx;
+    f.answers++;
+    f.result = answer->result;
+    assert_true(answer->result == EVC_WRITE_FAILED ||
+                (answer->result == EVC_WRITE_COUNTED && answer->number == tag + 1));
+}
+
+/** Starts that many incr of one key before any node speaks; the tag is the order. */
+static void
+start_counting(unsigned count)
+{
+    struct evc_write_request request = request_of(EVC_WRITE_INCR, "");
+
+    f.answers = 0;
+    request.delta = 1;
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(evc_write_start(&f.writer, &request, count_answer, NULL, i), EVC_OK);
+    }
+}
+
+static void
+test_write__many_count_at_once__each_once_and_in_order(void **state)
+{
+    (void)state;
+    assert_int_equal(do_write(EVC_WRITE_SET, "0"), EVC_WRITE_STORED);
+    start_counting(100);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.answers, 100);
+    assert_int_equal(f.writer.stats.races_total, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(f.zones.zone[i].value_len, 3);
+        assert_memory_equal(f.zones.zone[i].value, "100", 3);
+    }
+}
+
+static void
+test_write__many_wait_for_a_turn_and_all_nodes_go_down__all_fail(void **state)
+{
+    enum {
+        COUNT = 50000 /* one inside the other, they would not fit the stack */
+    };
+
+    (void)state;
+    assert_int_equal(do_write(EVC_WRITE_SET, "0"), EVC_WRITE_STORED);
+    start_counting(COUNT);
+    for (unsigned i = 0; i < 3; i++) {
+        f.zones.zone[i].mood = FAKE_REFUSES;
+    }
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.answers, COUNT);
+    assert_int_equal(f.result, EVC_WRITE_FAILED);
+    assert_int_equal(f.writer.stats.in_flight, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -378,6 +450,9 @@ main(void)
         CASE(test_write__touch__keeps_value_and_flags_under_a_new_version),
         CASE(test_write__decision_raced__is_made_again),
         CASE(test_write__local_zone_down__another_decides),
+        CASE(test_write__local_zone_lost_the_item__another_is_believed),
+        CASE(test_write__many_count_at_once__each_once_and_in_order),
+        CASE(test_write__many_wait_for_a_turn_and_all_nodes_go_down__all_fail),
         CASE(test_write__version__is_above_what_the_deciding_zone_held),
     };
 

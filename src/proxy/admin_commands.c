@@ -83,6 +83,7 @@ stats_general(const struct evc_service *service, const struct evc_totals *totals
               struct stat_writer *writer)
 {
     const struct evc_counters *c = &totals->sum.counters;
+    const struct evc_reader_stats *r = &totals->sum.reads;
     const struct evc_write_stats *w = &totals->sum.writes;
     const struct stat_row rows[] = {
         {"max_connections", service->config->connections_max},
@@ -98,7 +99,13 @@ stats_general(const struct evc_service *service, const struct evc_totals *totals
         {"get_hits", c->get_hits},
         {"get_misses", c->get_misses},
         {"get_errors", c->get_errors},
-        {"get_fallbacks", c->read_fallbacks},
+        {"get_fallbacks", r->fallbacks_total},
+        {"get_hedges", r->hedges_total},
+        {"get_hedges_won", r->hedges_won_total},
+        {"get_hedges_capped", r->hedges_capped_total},
+        {"get_hedge_delay_us", r->hedge_us},
+        {"get_refills", r->refills_total},
+        {"get_refills_skipped", r->refills_skipped_total},
         {"delete_hits", c->delete_hits},
         {"delete_misses", c->delete_misses},
         {"touch_hits", c->touch_hits},

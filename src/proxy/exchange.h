@@ -10,7 +10,6 @@
 #ifndef EVC_PROXY_EXCHANGE_H
 #define EVC_PROXY_EXCHANGE_H
 
-#include "engine/read.h"
 #include "meta/reply.h"
 #include "meta/request.h"
 #include "proxy/service.h"
@@ -53,7 +52,6 @@ struct evc_exchange {
     uint16_t want;    /* enum evc_node_want */
     uint8_t key_len;
     char key[EVC_KEY_LEN_MAX];
-    struct evc_read read;
 };
 
 /** A new exchange at the end of the session's list; NULL when the pool is empty (nothing happened).

@@ -8,14 +8,20 @@
 #include "proxy/exchange.h"
 #include "proxy/session.h"
 
-#define LINE_NO_ZONE EVC_SLICE("SERVER_ERROR no zone answered\r\n")
-#define LINE_NOT_TOUCHED EVC_SLICE("SERVER_ERROR not enough zones acknowledged the touch\r\n")
-
 enum read_outcome {
     READ_HIT,
     READ_MISS,
     READ_NO_ANSWER,
-    READ_NOT_TOUCHED
+    READ_NO_ROOM,
+    READ_NOT_TOUCHED,
+    READ_OUTCOME_MAX
+};
+
+/** What is answered in place of the reply, of END for a get. */
+static const struct evc_slice failure_lines[READ_OUTCOME_MAX] = {
+    [READ_NO_ANSWER] = {"SERVER_ERROR no zone answered\r\n", 31},
+    [READ_NO_ROOM] = {"SERVER_ERROR too many reads in flight\r\n", 39},
+    [READ_NOT_TOUCHED] = {"SERVER_ERROR not enough zones acknowledged the touch\r\n", 54},
 };
 
 /* --- replies --- */
@@ -38,17 +44,13 @@ static int
 compose_meta(struct evc_exchange *exchange, enum read_outcome outcome,
              const struct evc_node_reply *reply, struct evc_buf *out)
 {
-    switch (outcome) {
-    case READ_HIT:
+    if (outcome == READ_HIT) {
         return evc_meta_reply_compose_get(out, &exchange->meta, reply);
-    case READ_MISS:
-        return evc_meta_reply_compose(out, &exchange->meta, EVC_META_EN);
-    case READ_NO_ANSWER:
-        return evc_buf_append(out, LINE_NO_ZONE);
-    case READ_NOT_TOUCHED:
-        return evc_buf_append(out, LINE_NOT_TOUCHED);
     }
-    return EVC_OK;
+    if (outcome == READ_MISS) {
+        return evc_meta_reply_compose(out, &exchange->meta, EVC_META_EN);
+    }
+    return evc_buf_append(out, failure_lines[outcome]);
 }
 
 static void
@@ -61,11 +63,9 @@ finish(struct evc_exchange *exchange, enum read_outcome outcome, const struct ev
 
     counters->get_hits += outcome == READ_HIT;
     counters->get_misses += outcome == READ_MISS;
-    counters->get_errors += outcome == READ_NO_ANSWER || outcome == READ_NOT_TOUCHED;
-    if (!is_meta && outcome == READ_NO_ANSWER) {
-        exchange->failure = LINE_NO_ZONE;
-    } else if (!is_meta && outcome == READ_NOT_TOUCHED) {
-        exchange->failure = LINE_NOT_TOUCHED;
+    counters->get_errors += outcome != READ_HIT && outcome != READ_MISS;
+    if (!is_meta) {
+        exchange->failure = failure_lines[outcome];
     }
     out = evc_exchange_begin(exchange);
     if (out) {
@@ -78,31 +78,27 @@ finish(struct evc_exchange *exchange, enum read_outcome outcome, const struct ev
 /* --- reading --- */
 
 static void
-on_read(struct evc_read *read)
+on_read(void *ctx, const struct evc_read_answer *answer)
 {
-    struct evc_exchange *exchange = read->ctx;
     enum read_outcome outcome = READ_NO_ANSWER;
 
-    exchange->service->counters.read_fallbacks += read->zones_tried > 1;
-    if (read->result == EVC_NODE_HIT && !read->op.reply.is_tombstone) {
+    if (answer->result == EVC_NODE_HIT) {
         outcome = READ_HIT;
-    } else if (read->result == EVC_NODE_HIT || read->result == EVC_NODE_MISS) {
+    } else if (answer->result == EVC_NODE_MISS) {
         outcome = READ_MISS;
     }
-    finish(exchange, outcome, &read->op.reply);
+    finish(ctx, outcome, &answer->reply);
 }
 
 static void
 start_read(struct evc_exchange *exchange)
 {
-    struct evc_service *service = exchange->service;
+    struct evc_slice key = {.ptr = exchange->key, .len = exchange->key_len};
 
-    exchange->read.want = exchange->want;
-    exchange->read.timeout_us = service->config->read_timeout_ms * 1000 * service->port->zone_count;
-    exchange->read.on_done = on_read;
-    exchange->read.ctx = exchange;
-    evc_read_start(&exchange->read, service->port, &service->loop->now,
-                   (struct evc_slice){.ptr = exchange->key, .len = exchange->key_len});
+    if (evc_read_start(exchange->service->reader, key, exchange->want, on_read, exchange) !=
+        EVC_OK) {
+        finish(exchange, READ_NO_ROOM, NULL);
+    }
 }
 
 /* --- touching first --- */

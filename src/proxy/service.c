@@ -21,6 +21,7 @@ evc_service_init(struct evc_service *service, const struct evc_service_options *
     *service = (struct evc_service){
         .loop = options->loop,
         .port = options->port,
+        .reader = options->reader,
         .writer = options->writer,
         .applier = options->applier,
         .config = options->config,

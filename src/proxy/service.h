@@ -54,6 +54,7 @@ struct evc_service {
     /* immutable after init */
     struct evc_loop *loop;
     struct evc_node_port *port;
+    struct evc_reader *reader;
     struct evc_writer *writer;
     struct evc_applier *applier;
     const struct evc_config *config;
@@ -78,6 +79,7 @@ struct evc_service {
 struct evc_service_options {
     struct evc_loop *loop;
     struct evc_node_port *port;
+    struct evc_reader *reader;
     struct evc_writer *writer;
     struct evc_applier *applier;
     const struct evc_config *config;

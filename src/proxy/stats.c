@@ -10,6 +10,7 @@
 #include <string.h>
 
 static_assert(sizeof(struct evc_counters) % sizeof(uint64_t) == 0, "counters only");
+static_assert(sizeof(struct evc_reader_stats) % sizeof(uint64_t) == 0, "counters only");
 static_assert(sizeof(struct evc_write_stats) % sizeof(uint64_t) == 0, "counters only");
 static_assert(sizeof(struct evc_apply_stats) % sizeof(uint64_t) == 0, "counters only");
 
@@ -73,7 +74,13 @@ add_cells(void *into, const void *from, size_t bytes)
 void
 evc_figures_add(struct evc_worker_figures *into, const struct evc_worker_figures *from)
 {
+    uint64_t hedge_us;
+
     add_cells(&into->counters, &from->counters, sizeof(into->counters));
+    hedge_us =
+        into->reads.hedge_us > from->reads.hedge_us ? into->reads.hedge_us : from->reads.hedge_us;
+    add_cells(&into->reads, &from->reads, sizeof(into->reads));
+    into->reads.hedge_us = hedge_us;
     add_cells(&into->writes, &from->writes, sizeof(into->writes));
     add_cells(&into->applies, &from->applies, sizeof(into->applies));
     into->clock_refused += from->clock_refused;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "engine/read.h"
 #include "replication/apply.h"
 #include "replication/write.h"
 
@@ -32,7 +33,6 @@ struct evc_counters {
     uint64_t receivers_refused_total; /* closed for what they sent */
     uint64_t cmd_get, cmd_set, cmd_delete, cmd_touch, cmd_meta;
     uint64_t get_hits, get_misses, get_errors;
-    uint64_t read_fallbacks; /* reads that asked a further zone */
     uint64_t touch_hits, touch_misses;
     uint64_t delete_hits, delete_misses;
     uint64_t cas_hits, cas_misses, cas_badval;
@@ -47,6 +47,7 @@ struct evc_counters {
 /** One worker's figures at one moment. */
 struct evc_worker_figures {
     struct evc_counters counters;
+    struct evc_reader_stats reads;
     struct evc_write_stats writes;
     struct evc_apply_stats applies;
     uint64_t clock_refused;

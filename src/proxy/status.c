@@ -101,14 +101,20 @@ writes_json(const struct evc_write_stats *stats)
 }
 
 static json_t *
-reads_json(const struct evc_counters *counters)
+reads_json(const struct evc_counters *counters, const struct evc_reader_stats *stats)
 {
     json_t *json = json_object();
 
     (void)evc_report_set(json, "hits", counters->get_hits);
     (void)evc_report_set(json, "misses", counters->get_misses);
     (void)evc_report_set(json, "errors", counters->get_errors);
-    (void)evc_report_set(json, "fallbacks", counters->read_fallbacks);
+    (void)evc_report_set(json, "fallbacks", stats->fallbacks_total);
+    (void)evc_report_set(json, "hedges", stats->hedges_total);
+    (void)evc_report_set(json, "hedges_won", stats->hedges_won_total);
+    (void)evc_report_set(json, "hedges_capped", stats->hedges_capped_total);
+    (void)evc_report_set(json, "hedge_delay_us", stats->hedge_us);
+    (void)evc_report_set(json, "refills", stats->refills_total);
+    (void)evc_report_set(json, "refills_skipped", stats->refills_skipped_total);
     return json;
 }
 
@@ -137,7 +143,7 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
     (void)evc_report_set(json, "receivers", counters->receivers);
     (void)evc_report_set(json, "receivers_refused", counters->receivers_refused_total);
     (void)json_object_set_new(json, "writes", writes_json(&figures->writes));
-    (void)json_object_set_new(json, "reads", reads_json(counters));
+    (void)json_object_set_new(json, "reads", reads_json(counters, &figures->reads));
     (void)json_object_set_new(json, "applies", applies_json(&figures->applies));
     (void)evc_report_set(json, "echoes", figures->applies.echoes_total);
     (void)evc_report_set(json, "conflict_echoes", figures->applies.conflict_echoes_total);

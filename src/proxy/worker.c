@@ -19,6 +19,7 @@ evc_worker_publish(struct evc_worker *worker)
 {
     struct evc_worker_figures figures = {
         .counters = worker->service.counters,
+        .reads = worker->reader.stats,
         .writes = worker->writer.stats,
         .applies = worker->applier.stats,
         .clock_refused = worker->clock.refused_total,
@@ -154,8 +155,8 @@ static bool
 is_drained(const struct evc_worker *worker)
 {
     return !worker->has_service ||
-           (evc_service_is_idle(&worker->service) && worker->writer.stats.in_flight == 0 &&
-            worker->applier.pool.in_use == 0);
+           (evc_service_is_idle(&worker->service) && worker->reader.in_flight == 0 &&
+            worker->writer.stats.in_flight == 0 && worker->applier.pool.in_use == 0);
 }
 
 static void
@@ -218,6 +219,7 @@ on_turn(struct evc_loop_hook *hook)
     uint64_t released = evc_journal_released_total(worker->options.journal);
 
     evc_service_continue(&worker->service);
+    evc_reader_on_turn(&worker->reader);
     if (released != worker->released_seen) {
         worker->released_seen = released;
         evc_feeder_ring(worker->options.feeder);
@@ -268,12 +270,25 @@ start_engine(struct evc_worker *worker, struct evc_error *error)
                              error);
 }
 
+static uint32_t
+hedge_us(const struct evc_config *config)
+{
+    return config->read_hedge_ms == EVC_CONFIG_HEDGE_MEASURED ? EVC_READ_HEDGE_MEASURED
+                                                              : config->read_hedge_ms * 1000;
+}
+
 static void
 start_service(struct evc_worker *worker)
 {
     const struct evc_config *config = worker->options.config;
     const struct evc_topology *topology = worker->options.topology;
     struct evc_node_port *port = evc_engine_port(worker->engine);
+    const struct evc_reader_options read_options = {
+        .timeout_us = config->read_timeout_ms * 1000,
+        .hedge_us = hedge_us(config),
+        .hedge_percent = config->read_hedge_percent,
+        .refills = config->read_refills,
+    };
     const struct evc_write_options write_options = {
         .zones_needed = evc_ack_zones(config->write_ack, topology->zone_count),
         .timeout_us = config->write_timeout_ms * 1000,
@@ -290,6 +305,7 @@ start_service(struct evc_worker *worker)
                            evc_version_writer_make(topology->region, worker->options.slot),
                            config->drift_ms);
     evc_version_clock_keep(&worker->clock, evc_journal_clock_cell(worker->options.journal));
+    evc_reader_init(&worker->reader, port, &worker->loop.now, &read_options);
     evc_writer_init(&worker->writer, port, &worker->clock, &worker->loop.now,
                     worker->options.journal, &write_options);
     evc_applier_init(&worker->applier, port, &worker->clock, &worker->loop.now,
@@ -297,6 +313,7 @@ start_service(struct evc_worker *worker)
     evc_service_init(&worker->service, &(struct evc_service_options){
                                            .loop = &worker->loop,
                                            .port = port,
+                                           .reader = &worker->reader,
                                            .writer = &worker->writer,
                                            .applier = &worker->applier,
                                            .config = config,
@@ -341,6 +358,7 @@ finish_parts(struct evc_worker *worker)
         evc_service_finish(&worker->service);
         evc_applier_finish(&worker->applier);
         evc_writer_finish(&worker->writer);
+        evc_reader_finish(&worker->reader);
     }
     if (worker->has_loop) {
         evc_loop_finish(&worker->loop);

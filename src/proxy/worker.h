@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "engine/engine.h"
+#include "engine/read.h"
 #include "net/listener.h"
 #include "proxy/service.h"
 #include "queue/feeder.h"
@@ -56,6 +57,7 @@ struct evc_worker {
     struct evc_loop loop;
     struct evc_engine *engine;
     struct evc_version_clock clock;
+    struct evc_reader reader;
     struct evc_writer writer;
     struct evc_applier applier;
     struct evc_service service;

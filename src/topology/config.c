@@ -239,19 +239,63 @@ read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field
     return evc_yaml_read_string(yaml, value, field, target);
 }
 
+/** One of two words into a bool. */
+static int
+read_either(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+            const struct evc_yaml_word *words, bool *ret)
+{
+    struct evc_yaml_field with_words = *field;
+    int is_true;
+    int rc;
+
+    with_words.detail = words;
+    rc = evc_yaml_read_word(yaml, value, &with_words, &is_true);
+    if (rc == EVC_OK) {
+        *ret = is_true;
+    }
+    return rc;
+}
+
 static int
 read_durability(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                 void *target)
 {
     static const struct evc_yaml_word words[] = {{"process", false}, {"power", true}, {NULL, 0}};
-    struct evc_yaml_field with_words = *field;
-    int is_power;
-    int rc;
 
-    with_words.detail = words;
-    rc = evc_yaml_read_word(yaml, value, &with_words, &is_power);
-    if (rc == EVC_OK) {
-        *(bool *)target = is_power;
+    return read_either(yaml, value, field, words, target);
+}
+
+static int
+read_yes_no(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+            void *target)
+{
+    static const struct evc_yaml_word words[] = {{"no", false}, {"yes", true}, {NULL, 0}};
+
+    return read_either(yaml, value, field, words, target);
+}
+
+/** off, measured, or a duration. */
+static int
+read_hedge(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+           void *target)
+{
+    const char *text;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    if (strcmp(text, "off") == 0) {
+        *(uint32_t *)target = EVC_CONFIG_HEDGE_OFF;
+    } else if (strcmp(text, "measured") == 0) {
+        *(uint32_t *)target = EVC_CONFIG_HEDGE_MEASURED;
+    } else if (text[0] < '0' || text[0] > '9') {
+        rc = evc_yaml_mistake(yaml, value,
+                              "hedge \"%s\" is not known; allowed are off, measured, and a "
+                              "duration from 1ms to 60s",
+                              text);
+    } else {
+        rc = evc_yaml_read_ms(yaml, value, field, target);
     }
     return rc;
 }
@@ -268,6 +312,7 @@ static const struct evc_yaml_limits journal_limits = {64 * KIB, GIB};
 static const struct evc_yaml_limits workers_limits = {1, EVC_CONFIG_WORKER_MAX};
 static const struct evc_yaml_limits connections_limits = {1, 1000000};
 static const struct evc_yaml_limits timeout_limits = {1, 60 * 1000};
+static const struct evc_yaml_limits percent_limits = {0, 100};
 static const struct evc_yaml_limits value_limits = {KIB, GIB};
 static const struct evc_yaml_limits drift_limits = {100, 24 * 3600 * 1000};
 static const struct evc_yaml_limits tombstone_limits = {60, 30 * 24 * 3600};
@@ -296,6 +341,12 @@ static const struct evc_yaml_field proxy_fields[] = {
 };
 static const struct evc_yaml_field write_fields[] = {
     {"acknowledge", evc_yaml_read_word, AT(write_ack), false, ack_words},
+    {0},
+};
+static const struct evc_yaml_field read_fields[] = {
+    {"hedge", read_hedge, AT(read_hedge_ms), false, &timeout_limits},
+    {"hedge_percent", evc_yaml_read_number, AT(read_hedge_percent), false, &percent_limits},
+    {"refill", read_yes_no, AT(read_refills), false, NULL},
     {0},
 };
 static const struct evc_yaml_field timeout_fields[] = {
@@ -332,6 +383,7 @@ static const struct evc_yaml_field config_fields[] = {
     {"journal", evc_yaml_read_group, 0, false, journal_fields},
     {"proxy", evc_yaml_read_group, 0, false, proxy_fields},
     {"writes", evc_yaml_read_group, 0, false, write_fields},
+    {"reads", evc_yaml_read_group, 0, false, read_fields},
     {"timeouts", evc_yaml_read_group, 0, false, timeout_fields},
     {"values", evc_yaml_read_group, 0, false, value_fields},
     {"versions", evc_yaml_read_group, 0, false, version_fields},
@@ -354,6 +406,9 @@ set_defaults(struct evc_config *config, const char *file)
     config->workers = 1;
     config->write_ack = EVC_ACK_ALL_BUT_ONE;
     config->read_timeout_ms = 250;
+    config->read_hedge_ms = EVC_CONFIG_HEDGE_MEASURED;
+    config->read_hedge_percent = 5;
+    config->read_refills = true;
     config->write_timeout_ms = 500;
     config->connect_timeout_ms = 1000;
     config->value_len_max = 1024 * 1024;

@@ -61,11 +61,14 @@ struct evc_config_policy {
     enum evc_policy replicate;
 };
 
+#define EVC_CONFIG_HEDGE_OFF UINT32_C(0)
+#define EVC_CONFIG_HEDGE_MEASURED UINT32_MAX
+
 enum evc_ack {
     EVC_ACK_ONE,
     EVC_ACK_QUORUM,
     EVC_ACK_ALL_BUT_ONE,
-    EVC_ACK_ALL
+    EVC_ACK_ALL,
 };
 
 struct evc_config {
@@ -87,7 +90,10 @@ struct evc_config {
 
     unsigned workers;            /* proxy workers, 1 */
     enum evc_ack write_ack;      /* all_but_one: of one or two zones, one */
-    uint32_t read_timeout_ms;    /* 250: one zone's answer */
+    uint32_t read_timeout_ms;    /* 250: a whole read, over all zones */
+    uint32_t read_hedge_ms;      /* EVC_CONFIG_HEDGE_OFF, _MEASURED (default), or the delay */
+    unsigned read_hedge_percent; /* 5: of the reads, at most */
+    bool read_refills;           /* true */
     uint32_t write_timeout_ms;   /* 500 */
     uint32_t connect_timeout_ms; /* 1000 */
     uint32_t value_len_max;   /* 1 MiB less the item's overhead is memcached's own bound; 1048576 */

@@ -39,7 +39,7 @@ struct region {
     uint64_t until_us;
     bool (*until)(void);
     struct evc_node_op writes[KEYS][2];
-    struct evc_read reads[KEYS];
+    struct evc_reader reader;
     char keys[KEYS][16];
     unsigned pending, stored, hits;
     bool is_closed;
@@ -131,6 +131,8 @@ setup(void **state)
                                        &(struct evc_engine_options){.connect_timeout_ms = 1000},
                                        &region->engine, NULL),
                      EVC_OK);
+    evc_reader_init(&region->reader, evc_engine_port(region->engine), &region->loop.now,
+                    &(struct evc_reader_options){.timeout_us = READ_US});
     region->tick.call = on_tick;
     evc_loop_add_tick(&region->loop, &region->tick);
     run_until(is_ready);
@@ -143,6 +145,7 @@ teardown(void **state)
     (void)state;
     evc_engine_close(region->engine, on_closed, region);
     run_until(is_closed);
+    evc_reader_finish(&region->reader);
     evc_loop_remove_hook(&region->tick);
     evc_loop_finish(&region->loop);
     evc_ring_destroy(region->zones[0].ring);
@@ -187,13 +190,13 @@ write_all(void)
 }
 
 static void
-on_read(struct evc_read *read)
+on_read(void *ctx, const struct evc_read_answer *answer)
 {
-    region->pending--;
-    if (read->result == EVC_NODE_HIT) {
-        struct evc_slice key = {.ptr = read->key, .len = read->key_len};
+    const char *key = ctx;
 
-        assert_true(evc_slice_equal(read->op.reply.value, key));
+    region->pending--;
+    if (answer->result == EVC_NODE_HIT) {
+        assert_true(evc_slice_equal(answer->reply.value, evc_slice_str(key)));
         region->hits++;
     }
 }
@@ -205,10 +208,9 @@ read_all(void)
     evc_moment_refresh(&region->loop.now);
     region->pending = KEYS;
     for (unsigned k = 0; k < KEYS; k++) {
-        region->reads[k] =
-            (struct evc_read){.want = EVC_WANT_VALUE, .timeout_us = READ_US, .on_done = on_read};
-        evc_read_start(&region->reads[k], evc_engine_port(region->engine), &region->loop.now,
-                       evc_slice_str(region->keys[k]));
+        assert_int_equal(evc_read_start(&region->reader, evc_slice_str(region->keys[k]),
+                                        EVC_WANT_VALUE, on_read, region->keys[k]),
+                         EVC_OK);
     }
     run_until(is_idle);
 }

@@ -248,7 +248,7 @@ on_tick(struct evc_loop_hook *hook)
         evc_service_close_all(&front->service);
     }
     if (front->listeners_open == 0 && evc_service_is_idle(&front->service) &&
-        front->writer.stats.in_flight == 0) {
+        front->reader.in_flight == 0 && front->writer.stats.in_flight == 0) {
         evc_loop_remove_hook(&front->turn);
         evc_loop_remove_hook(&front->tick);
         evc_loop_stop(&front->loop);
@@ -325,6 +325,8 @@ static void
 start_service(struct front *front)
 {
     evc_version_clock_init(&front->clock, evc_version_writer_make(0, 1), front->config.drift_ms);
+    evc_reader_init(&front->reader, &front->port, &front->loop.now,
+                    &(struct evc_reader_options){.timeout_us = 250000});
     evc_writer_init(&front->writer, &front->port, &front->clock, &front->loop.now, front->journal,
                     &(struct evc_write_options){
                         .zones_needed = evc_ack_zones(EVC_ACK_ALL_BUT_ONE, FRONT_ZONES),
@@ -338,6 +340,7 @@ start_service(struct front *front)
     evc_service_init(&front->service, &(struct evc_service_options){
                                           .loop = &front->loop,
                                           .port = &front->port,
+                                          .reader = &front->reader,
                                           .writer = &front->writer,
                                           .applier = &front->applier,
                                           .config = &front->config,
@@ -403,6 +406,7 @@ front_stop(struct front *front)
     evc_service_finish(&front->service);
     evc_applier_finish(&front->applier);
     evc_writer_finish(&front->writer);
+    evc_reader_finish(&front->reader);
     evc_loop_finish(&front->loop);
     evc_journal_close(front->journal);
     while (front->spare) {

@@ -55,6 +55,7 @@ struct front {
     enum front_pace pace;
     struct evc_journal *journal;
     struct evc_version_clock clock;
+    struct evc_reader reader;
     struct evc_writer writer;
     struct evc_applier applier;
     struct evc_service service;

@@ -73,6 +73,9 @@ test_config__smallest_file__has_the_documented_defaults(void **state)
     assert_int_equal(config->workers, 1);
     assert_int_equal(config->connections_max, 10000);
     assert_int_equal(config->write_ack, EVC_ACK_ALL_BUT_ONE);
+    assert_int_equal(config->read_hedge_ms, EVC_CONFIG_HEDGE_MEASURED);
+    assert_int_equal(config->read_hedge_percent, 5);
+    assert_true(config->read_refills);
     assert_int_equal(config->read_timeout_ms, 250);
     assert_int_equal(config->write_timeout_ms, 500);
     assert_int_equal(config->connect_timeout_ms, 1000);
@@ -97,6 +100,7 @@ test_config__every_setting__is_read(void **state)
                "journal: {path: j, size: 1MiB}\n"
                "proxy: {workers: 2, connections: 7}\n"
                "writes: {acknowledge: quorum}\n"
+               "reads: {hedge: 20ms, hedge_percent: 10, refill: no}\n"
                "timeouts: {read: 1s, write: 20ms, connect: 1m}\n"
                "values: {max: 2MiB}\n"
                "versions: {drift: 5s}\n"
@@ -118,6 +122,9 @@ test_config__every_setting__is_read(void **state)
     assert_int_equal(config->workers, 2);
     assert_int_equal(config->connections_max, 7);
     assert_int_equal(config->write_ack, EVC_ACK_QUORUM);
+    assert_int_equal(config->read_hedge_ms, 20);
+    assert_int_equal(config->read_hedge_percent, 10);
+    assert_false(config->read_refills);
     assert_int_equal(config->read_timeout_ms, 1000);
     assert_int_equal(config->write_timeout_ms, 20);
     assert_int_equal(config->connect_timeout_ms, 60000);
@@ -186,6 +193,12 @@ static const struct mistake {
      "2: size 1KiB is out of range; 65536B to 1073741824B are allowed"},
     {HEAD "timeouts: {read: 250}\n",
      "2: read \"250\" must be a whole number with a unit (ms, s, m, h)"},
+    {HEAD "reads: {hedge: sometimes}\n",
+     "2: hedge \"sometimes\" is not known; allowed are off, measured, and a duration from 1ms to "
+     "60s"},
+    {HEAD "reads: {hedge_percent: 101}\n",
+     "2: hedge_percent 101 is out of range; 0 to 100 are allowed"},
+    {HEAD "reads: {refill: maybe}\n", "2: refill \"maybe\" is not known; allowed are no, yes"},
     {HEAD "timeouts: {read: 2h}\n", "2: read 2h is out of range; 1ms to 60000ms are allowed"},
     {HEAD "writes: {acknowledge: most}\n",
      "2: acknowledge \"most\" is not known; allowed are one, quorum, all_but_one, all"},

@@ -103,8 +103,8 @@ class Client:
     def version(self):
         return self.ask("version").removeprefix(b"VERSION ").decode()
 
-    def stats(self):
-        self.send(b"stats\r\n")
+    def stats(self, of=""):
+        self.send(b"stats %s\r\n" % of.encode())
         found = {}
         while (text := self.line()) != b"END":
             _, name, value = text.decode().split(" ", 2)

@@ -9,22 +9,26 @@
 #include <stdlib.h>
 
 #include "cli/options.h"
-#include "cli/survey.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "survey/survey.h"
 
 static const char help[] =
     "usage: evcache status --config FILE [--json]\n"
     "\n"
     "Asks the admin addresses of every region and shows, per source and destination: what was "
     "produced,\n"
-    "what is in flight, how every event ended, and how long writes took to become visible. A "
-    "region's\n"
-    "own repair group has a row as well: it reads every event of its region.\n"
+    "what is in flight, how every event ended, how long writes took to become visible, and how "
+    "ready the\n"
+    "destination is to take the source's applications over (0 to 100). Below stands, by name, "
+    "what needs\n"
+    "attention: who does not answer, nodes that do not serve, partitions that are behind. A "
+    "region's own\n"
+    "repair group has a row in the books as well: it reads every event of its region.\n"
     "\n"
     "  --config FILE    the configuration, the same for every process\n"
-    "  --json           everything as JSON, partitions included\n"
+    "  --json           everything as JSON, partitions and nodes included\n"
     "\n"
     "The outcomes: applied; identical (the destination had it); behind (it had something newer); "
     "late\n"
@@ -34,15 +38,15 @@ static const char help[] =
     "(it\n"
     "was in no zone any more and went as a delete); abandoned (given up).\n"
     "\n"
-    "unexplained = produced + duplicate - lost - outcomes - in flight, and must be 0. Processes "
-    "are asked\n"
-    "one after another, so it is judged only where nothing moved while they were: a partition that "
-    "did\n"
-    "is shown as `moving`. What seems unexplained is looked at up to 3 more times, 200 ms apart.\n"
+    "unexplained = produced + duplicate - lost - outcomes - in flight, and must be 0. It is judged "
+    "only\n"
+    "where nothing moved while processes were asked: a partition that did is shown as `moving`. "
+    "What\n"
+    "seems unexplained is looked at up to 3 more times, 200 ms apart.\n"
     "\n"
-    "Exit status: 0 all is explained, 1 something is not, 2 the command line is wrong, 3 a process "
-    "does\n"
-    "not answer (it is named).\n";
+    "Colours are for terminals; NO_COLOR turns them off. Exit status: 0 all is explained, 1 "
+    "something is\n"
+    "not, 2 the command line is wrong, 3 a process does not answer (it is named).\n";
 
 /** "virginia → oregon", or "virginia, repair". text: bytes of it. */
 static const char *
@@ -147,11 +151,25 @@ print_outcomes(const struct evc_survey *survey)
     evc_table_finish(&table);
 }
 
+static enum evc_style
+state_style(enum evc_survey_state state)
+{
+    return state == EVC_SURVEY_FINE   ? EVC_STYLE_GOOD
+           : state == EVC_SURVEY_SLOW ? EVC_STYLE_WARN
+                                      : EVC_STYLE_BAD;
+}
+
+static enum evc_style
+readiness_style(unsigned score)
+{
+    return score >= 90 ? EVC_STYLE_GOOD : score >= 50 ? EVC_STYLE_WARN : EVC_STYLE_BAD;
+}
+
 static void
 print_lag(const struct evc_survey *survey)
 {
-    static const char *const headings[] = {
-        "Write to visible", "p50", "p99", "p99.9", "max", "link"};
+    static const char *const headings[] = {"Write to visible", "p50",   "p99",  "p99.9", "max",
+                                           "oldest",           "state", "ready"};
     static const double quantiles[] = {0.5, 0.99, 0.999, 1.0};
     struct evc_table table;
     char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8], duration[EVC_TERMINAL_TEXT_BYTES];
@@ -167,10 +185,14 @@ print_lag(const struct evc_survey *survey)
             evc_terminal_duration(evc_histogram_quantile(&pair->lag, quantiles[q]), duration);
             evc_table_cell(&table, q + 1, EVC_STYLE_PLAIN, pair->lag.count > 0 ? duration : "-");
         }
-        evc_table_cell(&table, 5, pair->is_link_up ? EVC_STYLE_PLAIN : EVC_STYLE_WARN,
-                       !pair->total.is_known ? "unknown"
-                       : pair->is_link_up    ? "up"
-                                             : "down");
+        evc_table_cell(&table, 5, EVC_STYLE_PLAIN,
+                       pair->total.waiting_us > 0
+                           ? evc_terminal_duration(pair->total.waiting_us, duration)
+                           : "-");
+        evc_table_cell(&table, 6, state_style(pair->total.state),
+                       evc_survey_state_str(pair->total.state));
+        evc_table_cell(&table, 7, readiness_style(pair->readiness.score),
+                       evc_terminal_count(pair->readiness.score, duration));
     }
     evc_table_print(&table, stdout);
     evc_table_finish(&table);
@@ -229,14 +251,67 @@ print_pair_notes(const struct evc_survey *survey, const struct evc_survey_pair *
     }
 }
 
+/** Partitions that are behind or have lost something, by name. */
+static void
+print_partition_notes(const struct evc_survey *survey, const struct evc_survey_pair *pair)
+{
+    char digits[EVC_TERMINAL_TEXT_BYTES], age[EVC_TERMINAL_TEXT_BYTES];
+    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+
+    pair_name(survey, pair, name, sizeof(name));
+    for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+        const struct evc_survey_cell *cell = &pair->cells[p];
+        if (cell->state == EVC_SURVEY_SLOW || cell->state == EVC_SURVEY_STALLED) {
+            print_note(name, "partition %u is %s: its oldest event waits for %s, %s in all", p,
+                       evc_survey_state_str(cell->state),
+                       evc_terminal_duration(cell->waiting_us, age),
+                       evc_terminal_count((int64_t)cell->in_flight, digits));
+        }
+        if (cell->lost > 0) {
+            print_note(name, "partition %u lost %s events", p,
+                       evc_terminal_count((int64_t)cell->lost, digits));
+        }
+    }
+}
+
+static void
+print_readiness_notes(const struct evc_survey *survey, const struct evc_survey_pair *pair)
+{
+    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+
+    if (pair->source == pair->destination || pair->readiness.score == 100) {
+        return;
+    }
+    print_note(pair_name(survey, pair, name, sizeof(name)), "is %u ready: %s",
+               pair->readiness.score,
+               pair->readiness.reason[evc_readiness_weakest(&pair->readiness)]);
+}
+
+static void
+print_node_note(const struct evc_survey *survey, const struct evc_survey_node *node)
+{
+    if (node->is_known && !node->is_up) {
+        print_note(survey->config->regions[node->region].zones[node->zone].name,
+                   "node %s is %s%s%s", node->address->text, node->state,
+                   node->why[0] != '\0' ? ": " : "", node->why);
+    }
+}
+
 static void
 print_notes(const struct evc_survey *survey)
 {
     for (size_t i = 0; i < survey->process_count; i++) {
         print_process_notes(&survey->processes[i]);
     }
+    for (size_t i = 0; i < survey->node_count; i++) {
+        print_node_note(survey, &survey->nodes[i]);
+    }
     for (size_t i = 0; i < survey->pair_count; i++) {
         print_pair_notes(survey, shown_pair(survey, i));
+        print_partition_notes(survey, shown_pair(survey, i));
+    }
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        print_readiness_notes(survey, shown_pair(survey, i));
     }
 }
 

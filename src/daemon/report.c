@@ -34,10 +34,11 @@ evc_report_process(const struct evc_report_identity *identity)
     uint64_t now_us = evc_clock_unix_us();
 
     return json_pack(
-        "{s:s, s:s, s:s, s:i, s:i, s:s, s:I, s:I}", "part", identity->part, "cache",
+        "{s:s, s:s, s:s, s:i, s:i, s:s, s:I, s:I, s:I}", "part", identity->part, "cache",
         identity->config->cache, "region", identity->config->regions[identity->region].name,
-        "index", (int)identity->index, "pid", (int)getpid(), "version", EVC_VERSION, "uptime_s",
-        (json_int_t)((now_us - identity->started_us) / 1000000), "cpu_us", (json_int_t)cpu_us());
+        "index", (int)identity->index, "pid", (int)getpid(), "version", EVC_VERSION, "now_us",
+        (json_int_t)now_us, "uptime_s", (json_int_t)((now_us - identity->started_us) / 1000000),
+        "cpu_us", (json_int_t)cpu_us());
 }
 
 json_t *

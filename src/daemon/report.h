@@ -21,8 +21,8 @@ struct evc_report_identity {
     uint64_t started_us; /* Unix microseconds */
 };
 
-/** part, cache, region, index, pid, version, uptime_s, cpu_us (user and system, of this process).
- */
+/** part, cache, region, index, pid, version, now_us (Unix time), uptime_s, cpu_us (user and system,
+ * of this process). */
 json_t *evc_report_process(const struct evc_report_identity *identity);
 
 /** bytes_used, bytes_max, waiting, lost, replayed. */

@@ -4,10 +4,13 @@
 import contextlib
 import http.server
 import json
+import os
+import pty
+import subprocess
 import threading
 
 import pytest
-from helpers.system import run
+from helpers.system import program, run
 
 OUTCOMES = ["applied", "identical", "behind", "late", "coalesced", "filtered", "expired", "gone",
             "abandoned"]
@@ -232,6 +235,73 @@ def test_status__link_down_and_feeder_stalled__said(fakes):
     assert "oregon/proxy/0 has lost 12 events" in output
     assert "oregon, repair saw two live producers on one worker slot, 3 times" in output
     assert "oregon, repair could not read 2 records" in output
+
+
+def test_status__one_partition_stalls__is_named(fakes):
+    now_us = 1_700_000_000_000_000
+    stalled = partition(1, backlog=70, applied=30, lag=[[10, 30]])
+    stalled["oldest_us"] = now_us - 12_500_000
+    set_virginia(fakes, [partition(0, applied=900, lag=[[10, 900]]), stalled], produced=(900, 100))
+    fakes.relay("virginia")["destinations"][0]["lag_us"]["max"] = 10
+    fakes.relay("virginia")["now_us"] = now_us  # its own clock, whatever that says
+    pair = fakes.pair()
+    assert pair["lag_us"]["p99"] == 10  # the mean looks fine
+    assert [p["state"] for p in pair["partitions"]] == ["fine", "stalled"]
+    assert pair["state"] == "stalled" and pair["waiting_us"] == 12_500_000
+    assert pair["readiness"]["score"] < 50
+    assert pair["readiness"]["reasons"] == ["partition 1 is 12.5 s behind"]
+    output = run("status", "--config", fakes.path).stdout
+    assert ("virginia → oregon partition 1 is stalled: its oldest event waits for 12.5 s, 70 in all"
+            in output)
+
+
+def test_status__events_lost__on_their_partition(fakes):
+    set_virginia(fakes, [partition(0, applied=1000), partition(1, applied=900, lost=100)],
+                 produced=(1000, 1000))
+    pair = fakes.pair()
+    assert pair["lost"] == 100 and [p["lost"] for p in pair["partitions"]] == [0, 100]
+    assert pair["readiness"]["parts"]["agreement"] == 0
+    output = run("status", "--config", fakes.path).stdout
+    assert "virginia → oregon partition 1 lost 100 events" in output
+
+
+def test_status__a_node_is_down__is_named(fakes):
+    zone = fakes.regions[1].zones[0]
+    fakes.proxy("oregon")["nodes"] = [
+        {"node": zone.nodes[0], "zone": zone.name, "state": "down", "why": "connection refused",
+         "ops": 3, "errors": 1},
+        {"node": "nobody:1", "zone": zone.name, "state": "up"}]
+    output = run("status", "--config", fakes.path).stdout
+    assert f"{zone.name} node {zone.nodes[0]} is down: connection refused" in output
+    _, document = fakes.status()
+    assert [node["known"] for node in document["nodes"]] == [False, True]
+
+
+def test_status__destination_does_not_answer__nobody_may_fail_over_to_it(fakes):
+    set_virginia(fakes, [partition(0, applied=1000), partition(1)], produced=(1000, 0))
+    assert fakes.pair()["readiness"]["score"] == 100
+    fakes.documents["oregon", "proxy"] = {"part": "nothing"}
+    assert fakes.pair()["readiness"] == {
+        "score": 0, "parts": {"lag": 0, "backlog": 0, "agreement": 0, "warmth": 0},
+        "reasons": ["no proxy of oregon answers"]}
+
+
+def test_status__colours__on_a_terminal_unless_no_color(fakes):
+    def shown(**environment):
+        leader, follower = pty.openpty()
+        subprocess.run([program(), "status", "--config", fakes.path], stdout=follower, check=True,
+                       timeout=20, env={**os.environ, "TERM": "xterm", **environment})
+        os.close(follower)
+        chunks = []
+        with contextlib.suppress(OSError):  # the end of a terminal nobody holds
+            while chunk := os.read(leader, 65536):
+                chunks.append(chunk)
+        os.close(leader)
+        return b"".join(chunks)
+
+    assert b"\033[32m" in shown()
+    assert b"\033" not in shown(NO_COLOR="1")
+    assert b"\033" not in shown(TERM="dumb")
 
 
 def test_status__another_process_on_the_port__does_not_answer(fakes):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands about the proxy itself: version, verbosity, stats, mn, quit. `stats` uses memcached's
- * names where the figure means the same, so that existing monitoring reads it; its sums are over
- * all workers of the process.
+ * Commands about the proxy itself and the whole region: version, verbosity, stats, mn, flush_all,
+ * quit. `stats` uses memcached's names where the figure means the same, so that existing monitoring
+ * reads it; its sums are over all workers of the process.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -95,6 +95,7 @@ stats_general(const struct evc_service *service, const struct evc_totals *totals
         {"cmd_set", c->cmd_set},
         {"cmd_delete", c->cmd_delete},
         {"cmd_touch", c->cmd_touch},
+        {"cmd_flush", c->cmd_flush},
         {"cmd_meta", c->cmd_meta},
         {"get_hits", c->get_hits},
         {"get_misses", c->get_misses},
@@ -278,6 +279,35 @@ bool
 evc_command_mn(struct evc_session *session, const struct evc_request *request)
 {
     evc_session_answer(session, request, EVC_SLICE("MN\r\n"));
+    return true;
+}
+
+bool
+evc_command_flush_all(struct evc_session *session, const struct evc_request *request)
+{
+    struct evc_service *service = session->service;
+    struct evc_exchange *exchange;
+
+    service->counters.cmd_flush++;
+    if (service->config->flush_all == EVC_FLUSH_OFF) {
+        evc_session_answer(session, request, EVC_SLICE("CLIENT_ERROR flush_all not allowed\r\n"));
+        return true;
+    }
+    if (request->exptime > 0) { /* later: nobody waits for it */
+        evc_flush_schedule(&service->flush,
+                           service->loop->now.mono_us + (uint64_t)request->exptime * 1000000);
+        if (!request->noreply) {
+            evc_session_answer(session, request, EVC_SLICE("OK\r\n"));
+        }
+        return true;
+    }
+    exchange = evc_command_open(session, request);
+    if (exchange) {
+        exchange->is_silent = request->noreply;
+        exchange->bars_session = true;
+        session->is_barred = true;
+        evc_flush_start(&service->flush, exchange);
+    }
     return true;
 }
 

@@ -56,6 +56,7 @@ bool evc_command_mn(struct evc_session *session, const struct evc_request *reque
 bool evc_command_version(struct evc_session *session, const struct evc_request *request);
 bool evc_command_verbosity(struct evc_session *session, const struct evc_request *request);
 bool evc_command_stats(struct evc_session *session, const struct evc_request *request);
+bool evc_command_flush_all(struct evc_session *session, const struct evc_request *request);
 bool evc_command_quit(struct evc_session *session, const struct evc_request *request);
 
 /** Answers with a CLIENT_ERROR line for something that is not served, and counts it. */

@@ -39,7 +39,7 @@ static const struct command_row rows[EVC_CMD_MAX] = {
     [EVC_CMD_INCR] = {.handle = evc_command_count},
     [EVC_CMD_DECR] = {.handle = evc_command_count},
     [EVC_CMD_TOUCH] = {.handle = evc_command_touch},
-    [EVC_CMD_FLUSH_ALL] = {.refusal = NOT_SERVED("flush_all")},
+    [EVC_CMD_FLUSH_ALL] = {.handle = evc_command_flush_all},
     [EVC_CMD_VERBOSITY] = {.handle = evc_command_verbosity},
     [EVC_CMD_VERSION] = {.handle = evc_command_version},
     [EVC_CMD_STATS] = {.handle = evc_command_stats},
@@ -60,6 +60,9 @@ evc_command_dispatch(struct evc_session *session, const struct evc_request *requ
 
     assert(request->command < EVC_CMD_MAX);
     row = &rows[request->command];
+    if (request->command == EVC_CMD_FLUSH_ALL && !evc_session_is_quiet(session)) {
+        return false; /* what was asked before it is to be flushed, too */
+    }
     if (row->handle) {
         /* A get asks for each of its keys itself. */
         if (!evc_command_is_group(request->command) && request->key.len > 0 &&

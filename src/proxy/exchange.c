@@ -26,6 +26,7 @@ evc_exchange_open(struct evc_session *session, const struct evc_request *request
     exchange->command = request->command;
     exchange->decides = false;
     exchange->is_silent = false;
+    exchange->bars_session = false;
     exchange->closes_group = false;
     exchange->failure = (struct evc_slice){.ptr = NULL, .len = 0};
     exchange->chunks = NULL;
@@ -75,6 +76,10 @@ decided(struct evc_exchange *exchange)
 {
     struct evc_session *session = exchange->session;
 
+    if (exchange->bars_session) {
+        exchange->bars_session = false;
+        session->is_barred = false;
+    }
     if (exchange->decides) {
         exchange->decides = false;
         session->deciding[exchange->bucket]--;

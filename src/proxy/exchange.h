@@ -27,12 +27,14 @@ enum evc_exchange_state {
 
 struct evc_exchange {
     struct evc_list link;
+    struct evc_list flush_link; /* while a flush_all waits */
     struct evc_service *service;
     struct evc_session *session; /* NULL: the client is gone */
     enum evc_exchange_state state;
     enum evc_command command;
     bool decides; /* counted in session->deciding[bucket] */
     uint8_t bucket;
+    bool bars_session;        /* nothing behind it starts before it is answered */
     bool is_silent;           /* noreply: nothing is answered */
     bool closes_group;        /* the last key of a get: END, or the group's failure, follows */
     bool is_direct;           /* between begin and end: composed into the stream's output */

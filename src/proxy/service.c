@@ -29,6 +29,13 @@ evc_service_init(struct evc_service *service, const struct evc_service_options *
         .collector = options->collector,
         .connections = options->connections,
     };
+    evc_flush_init(&service->flush,
+                   &(struct evc_flush_options){
+                       .loop = options->loop,
+                       .topology = options->topology,
+                       .writer = options->writer,
+                       .is_everywhere = options->config->flush_all == EVC_FLUSH_ALL_REGIONS,
+                   });
     evc_list_init(&service->sessions);
     evc_list_init(&service->receivers);
     evc_list_init(&service->starved);
@@ -103,6 +110,7 @@ evc_service_drain(struct evc_service *service)
     struct evc_list *next;
 
     service->is_draining = true;
+    evc_flush_stop(&service->flush);
     for (struct evc_list *link = service->sessions.next; link != &service->sessions; link = next) {
         next = link->next;
         evc_session_drain(EVC_CONTAINER_OF(link, struct evc_session, link));
@@ -151,5 +159,5 @@ bool
 evc_service_is_idle(const struct evc_service *service)
 {
     return evc_list_is_empty(&service->sessions) && evc_list_is_empty(&service->receivers) &&
-           service->exchanges_pool.in_use == 0;
+           service->exchanges_pool.in_use == 0 && evc_flush_is_idle(&service->flush);
 }

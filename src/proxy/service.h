@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "net/loop.h"
+#include "proxy/flush.h"
 #include "proxy/stats.h"
 #include "replication/apply.h"
 #include "replication/write.h"
@@ -64,6 +65,7 @@ struct evc_service {
     atomic_uint *connections; /* of applications, over all workers of the process */
     /* owner thread */
     struct evc_counters counters;
+    struct evc_flush flush;
     struct evc_pool sessions_pool;
     struct evc_pool receivers_pool;
     struct evc_pool exchanges_pool;
@@ -78,6 +80,7 @@ struct evc_service {
 
 struct evc_service_options {
     struct evc_loop *loop;
+    struct evc_topology *topology; /* whose nodes a flush_all walks; NULL: refused */
     struct evc_node_port *port;
     struct evc_reader *reader;
     struct evc_writer *writer;

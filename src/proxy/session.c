@@ -50,6 +50,13 @@ evc_session_may_use(struct evc_session *session, struct evc_slice key)
     return !session->waits_for_key;
 }
 
+bool
+evc_session_is_quiet(struct evc_session *session)
+{
+    session->waits_for_quiet = session->exchange_count > 0;
+    return !session->waits_for_quiet;
+}
+
 void
 evc_session_advance(struct evc_session *session)
 {
@@ -81,7 +88,8 @@ evc_session_answer(struct evc_session *session, const struct evc_request *reques
 bool
 evc_session_has_room(const struct evc_session *session)
 {
-    return !session->is_leaving && !session->is_closing && evc_service_has_room(session->service) &&
+    return !session->is_leaving && !session->is_closing && !session->is_barred &&
+           evc_service_has_room(session->service) &&
            session->exchange_count < EVC_SESSION_EXCHANGES_MAX &&
            session->staged_bytes < EVC_SESSION_STAGED_BYTES_MAX &&
            session->exchange_count * session->reply_bytes < EVC_SESSION_EXPECTED_BYTES_MAX &&
@@ -119,7 +127,9 @@ evc_session_continue(struct evc_session *session)
     /* Half of the bound is free again before reading goes on, so that one wake-up does much. */
     if (evc_session_has_room(session) && session->exchange_count <= EVC_SESSION_EXCHANGES_MAX / 2 &&
         session->staged_bytes <= EVC_SESSION_STAGED_BYTES_MAX / 2 &&
-        !(session->waits_for_key && session->deciding[session->waited_bucket] > 0)) {
+        !(session->waits_for_key && session->deciding[session->waited_bucket] > 0) &&
+        !(session->waits_for_quiet && session->exchange_count > 0)) {
+        session->waits_for_quiet = false;
         session->is_paused = false;
         session->is_resuming = true;
         session->waits_for_key = false;
@@ -176,7 +186,8 @@ settle_input(struct evc_session *session, bool has_rest)
     if (session->is_leaving || session->is_closing) {
         return;
     }
-    if (!evc_session_has_room(session) || session->keys_taken > 0 || session->waits_for_key) {
+    if (!evc_session_has_room(session) || session->keys_taken > 0 || session->waits_for_key ||
+        session->waits_for_quiet) {
         pause_input(session);
     }
     if (session->is_half_closed && !(session->is_paused && has_rest)) {

@@ -61,7 +61,9 @@ struct evc_session {
     bool is_half_closed; /* the client sends nothing more, and still reads */
     bool waits_for_key; /* the request at the front is about a key under decision, in this bucket */
     uint8_t waited_bucket;
-    bool is_leaving; /* no further request; closes when the last reply has left */
+    bool is_barred;       /* a flush_all is at work: what is behind it waits */
+    bool waits_for_quiet; /* one is at the front of the input: it waits for what is before it */
+    bool is_leaving;      /* no further request; closes when the last reply has left */
     bool is_closing;
 };
 
@@ -82,6 +84,9 @@ uint8_t evc_session_bucket(struct evc_slice key);
 
 /** Whether a request about key may start now; false: an earlier one about it is being decided. */
 bool evc_session_may_use(struct evc_session *session, struct evc_slice key);
+
+/** Whether all earlier requests are answered; false: the one at the front waits for them. */
+bool evc_session_is_quiet(struct evc_session *session);
 
 /** The session's input is looked at again if there is room for requests. */
 void evc_session_continue(struct evc_session *session);

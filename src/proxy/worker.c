@@ -243,6 +243,9 @@ on_tick(struct evc_loop_hook *hook)
             evc_service_sweep(&worker->service);
         }
     }
+    if (worker->has_service) {
+        evc_flush_on_tick(&worker->service.flush);
+    }
     step_towards_end(worker);
 }
 
@@ -313,6 +316,7 @@ start_service(struct evc_worker *worker)
     evc_service_init(&worker->service, &(struct evc_service_options){
                                            .loop = &worker->loop,
                                            .port = port,
+                                           .topology = worker->options.topology,
                                            .reader = &worker->reader,
                                            .writer = &worker->writer,
                                            .applier = &worker->applier,

@@ -142,6 +142,9 @@ evc_write_announce(struct evc_write *write)
 
     write->version = evc_version_clock_mint(writer->clock, writer->now->unix_us / 1000);
     *minted_slot(write) = write->version;
+    if (write->request.is_local) {
+        return; /* what is asked of the journal without a position is nothing */
+    }
     event = event_of(write);
     write->journal_pos = evc_journal_reserve(writer->journal, &event);
     if (!EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {

@@ -306,6 +306,11 @@ static const struct evc_yaml_word ack_words[] = {{"one", EVC_ACK_ONE},
                                                  {"all", EVC_ACK_ALL},
                                                  {NULL, 0}};
 
+static const struct evc_yaml_word flush_words[] = {{"off", EVC_FLUSH_OFF},
+                                                   {"region", EVC_FLUSH_REGION},
+                                                   {"all", EVC_FLUSH_ALL_REGIONS},
+                                                   {NULL, 0}};
+
 static const struct evc_yaml_limits partitions_limits = {1, CONFIG_PARTITIONS_MAX};
 static const struct evc_yaml_limits queue_limits = {MIB, 1024 * GIB};
 static const struct evc_yaml_limits journal_limits = {64 * KIB, GIB};
@@ -341,6 +346,7 @@ static const struct evc_yaml_field proxy_fields[] = {
 };
 static const struct evc_yaml_field write_fields[] = {
     {"acknowledge", evc_yaml_read_word, AT(write_ack), false, ack_words},
+    {"flush_all", evc_yaml_read_word, AT(flush_all), false, flush_words},
     {0},
 };
 static const struct evc_yaml_field read_fields[] = {
@@ -405,6 +411,7 @@ set_defaults(struct evc_config *config, const char *file)
     config->journal.bytes = 64 * MIB;
     config->workers = 1;
     config->write_ack = EVC_ACK_ALL_BUT_ONE;
+    config->flush_all = EVC_FLUSH_REGION;
     config->read_timeout_ms = 250;
     config->read_hedge_ms = EVC_CONFIG_HEDGE_MEASURED;
     config->read_hedge_percent = 5;

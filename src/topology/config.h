@@ -61,6 +61,12 @@ struct evc_config_policy {
     enum evc_policy replicate;
 };
 
+enum evc_flush_scope {
+    EVC_FLUSH_OFF,
+    EVC_FLUSH_REGION,
+    EVC_FLUSH_ALL_REGIONS,
+};
+
 #define EVC_CONFIG_HEDGE_OFF UINT32_C(0)
 #define EVC_CONFIG_HEDGE_MEASURED UINT32_MAX
 
@@ -88,14 +94,15 @@ struct evc_config {
         uint64_t bytes; /* 64 MiB per worker */
     } journal;
 
-    unsigned workers;            /* proxy workers, 1 */
-    enum evc_ack write_ack;      /* all_but_one: of one or two zones, one */
-    uint32_t read_timeout_ms;    /* 250: a whole read, over all zones */
-    uint32_t read_hedge_ms;      /* EVC_CONFIG_HEDGE_OFF, _MEASURED (default), or the delay */
-    unsigned read_hedge_percent; /* 5: of the reads, at most */
-    bool read_refills;           /* true */
-    uint32_t write_timeout_ms;   /* 500 */
-    uint32_t connect_timeout_ms; /* 1000 */
+    unsigned workers;               /* proxy workers, 1 */
+    enum evc_ack write_ack;         /* all_but_one: of one or two zones, one */
+    enum evc_flush_scope flush_all; /* region */
+    uint32_t read_timeout_ms;       /* 250: a whole read, over all zones */
+    uint32_t read_hedge_ms;         /* EVC_CONFIG_HEDGE_OFF, _MEASURED (default), or the delay */
+    unsigned read_hedge_percent;    /* 5: of the reads, at most */
+    bool read_refills;              /* true */
+    uint32_t write_timeout_ms;      /* 500 */
+    uint32_t connect_timeout_ms;    /* 1000 */
     uint32_t value_len_max;   /* 1 MiB less the item's overhead is memcached's own bound; 1048576 */
     uint32_t connections_max; /* clients per proxy, 10000 */
     uint32_t tombstone_ttl_s; /* 3600 */

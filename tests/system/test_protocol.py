@@ -77,7 +77,6 @@ CASES = [
 
 # Not served, or not as memcached does: docs/protocol.md says so, in these words.
 OWN_ANSWERS = [
-    (b"flush_all\r\n", b"CLIENT_ERROR flush_all is not served by this proxy"),
     (b"me a\r\n", b"CLIENT_ERROR me is not served by this proxy"),
     (b"ms a 2 E5\r\nhi\r\n", b"CLIENT_ERROR flag E of ms is not served by this proxy"),
     (b"mg a N30\r\n", b"CLIENT_ERROR flag N of mg is not served by this proxy"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Zones that fail: a node that comes back empty fills up from what is read, a frozen one costs no read its answer, a counter
+"""Zones that fail, and flush_all over all of them: a node that comes back empty fills up from what is read, a frozen one costs no read its answer, a counter
 counts each time once over two proxies, both zones and the other region."""
 
 import signal
@@ -83,3 +83,72 @@ def test_zones__many_clients_count_through_two_proxies__each_counts_once(system)
     s.wait_quiet(60.0)
     assert set(s.values(b"counter").values()) == {b"%d" % (COUNTERS_CLIENTS * COUNTS)}
     s.assert_converged([b"counter"])
+
+
+def test_flush_all__one_region__others_keep_theirs_and_newer_writes_stay(system):
+    s = system(regions=2, zones=2, nodes=2)
+    client = s.proxy("virginia")
+    set_all(client)
+    s.wait_quiet()
+    # What is pipelined before it is flushed, what comes behind it is not.
+    client.send(b"set before 0 0 1\r\nx\r\nflush_all\r\nset after 0 0 1\r\ny\r\nget before after\r\n")
+    assert client.lines(6) == [b"STORED", b"OK", b"STORED", b"VALUE after 0 1", b"y", b"END"]
+    assert read_all_codes(client) == {b"EN"}
+    assert s.proxy("oregon").get(KEYS[0]) == b"value"
+    zones = [zone.name for zone in s.regions["virginia"].zones]
+    for key in KEYS[:20]:
+        assert [s.values(key)[zone] for zone in zones] == [None, None]
+    s.wait_quiet()
+    assert set(s.values(b"after").values()) == {b"y"}
+    assert client.ask(b"add %s 0 0 1\r\nz" % KEYS[0]) == b"STORED"
+
+
+def read_all_codes(client):
+    client.send(b"".join(b"mg %s\r\n" % key for key in KEYS))
+    return set(client.lines(len(KEYS)))
+
+
+def test_flush_all__set_to_all__every_region_is_empty(system):
+    s = system(regions=2, zones=2, nodes=1, extra="writes: {flush_all: all}\n")
+    client = s.proxy("virginia")
+    set_all(client)
+    s.wait_quiet()
+    assert client.ask("flush_all") == b"OK"
+    s.wait_quiet()
+    assert all(value is None for key in KEYS for value in s.values(key).values())
+
+
+def test_flush_all__node_down__the_other_zone_suffices(system):
+    s = system(regions=1, zones=2, nodes=1)
+    client = s.proxy("virginia")
+    set_all(client)
+    node = f"virginia/node/{s.regions['virginia'].zones[0].name}/0"
+    s.kill(node, signal.SIGSTOP)
+    try:
+        assert client.ask("flush_all") == b"OK"
+        assert read_all_codes(client) == {b"EN"}
+    finally:
+        s.kill(node, signal.SIGCONT)
+    s.wait_quiet(60.0)
+    assert all(value is None for key in KEYS for value in s.values(key).values())
+
+
+def test_flush_all__off_later_and_noreply__as_memcached(system):
+    s = system(regions=1, zones=1, nodes=1)
+    client = s.proxy("virginia")
+    set_all(client)
+    assert client.ask("flush_all 1") == b"OK"
+    assert client.get(KEYS[0]) == b"value"
+    deadline = time.monotonic() + LIMIT_S
+    while client.get(KEYS[0]) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    set_all(client)
+    client.send(b"flush_all noreply\r\nmn\r\n")
+    assert client.line() == b"MN"
+    assert read_all_codes(client) == {b"EN"}
+
+
+def test_flush_all__off__is_refused(system):
+    s = system(regions=1, zones=1, nodes=1, extra="writes: {flush_all: off}\n")
+    assert s.proxy("virginia").ask("flush_all") == b"CLIENT_ERROR flush_all not allowed"

@@ -86,8 +86,7 @@ static const struct talk talks[] = {
      "CLIENT_ERROR flag E of md is not served by this proxy\r\n"
      "CLIENT_ERROR flag E of ma is not served by this proxy\r\n"
      "MN\r\n"},
-    {"commands that are not served", "flush_all\r\nme a\r\nmn\r\n",
-     "CLIENT_ERROR flush_all is not served by this proxy\r\n"
+    {"commands that are not served", "me a\r\nmn\r\n",
      "CLIENT_ERROR me is not served by this proxy\r\nMN\r\n"},
     {"counting",
      "incr a 1\r\nset a 4 0 2\r\n98\r\nincr a 1\r\nincr a 1 noreply\r\ndecr a 1\r\n"

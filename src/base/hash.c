@@ -9,3 +9,12 @@ evc_hash_key(struct evc_slice key)
 {
     return XXH3_64bits(key.ptr, key.len);
 }
+
+void
+evc_hash_key_128(struct evc_slice key, uint64_t ret[2])
+{
+    XXH128_hash_t hash = XXH3_128bits(key.ptr, key.len);
+
+    ret[0] = hash.high64;
+    ret[1] = hash.low64;
+}

@@ -13,4 +13,7 @@
 
 uint64_t evc_hash_key(struct evc_slice key);
 
+/** 128 bits: where a collision would give one key's state to another. High half first. */
+void evc_hash_key_128(struct evc_slice key, uint64_t ret[2]);
+
 #endif

@@ -6,6 +6,7 @@
 #include "meta/reply.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "meta/wire.h"
 
@@ -69,6 +70,7 @@ evc_meta_reply_init(struct evc_meta_reply *meta, const struct evc_request *reque
     meta->is_quiet = request->quiet;
     meta->has_value = false;
     meta->letter_count = 0;
+    meta->mark_count = 0;
     for (unsigned i = 0; i < request->flag_count; i++) {
         char letter = request->flags[i].letter;
         if (letter == 'v') {
@@ -199,6 +201,31 @@ put_item_flag(char *out, const struct evc_meta_reply *meta, char letter,
 }
 
 int
+evc_meta_reply_compose_debug(struct evc_buf *out, const struct evc_meta_reply *meta,
+                             const struct evc_node_reply *reply)
+{
+    char *tail;
+    int status = evc_buf_reserve(out, REPLY_LINE_BYTES, &tail);
+    char *end;
+
+    if (status < 0) {
+        return status;
+    }
+    end = evc_wire_put(tail, EVC_SLICE("ME "));
+    if (meta->is_base64) {
+        end += evc_base64_encode(meta->key, end);
+    } else {
+        end = evc_wire_put(end, meta->key);
+    }
+    end +=
+        snprintf(end, REPLY_LINE_BYTES / 2, " exp=%lld la=%u cas=%llu fetch=%s cls=0 size=%u\r\n",
+                 (long long)reply->ttl_s, reply->last_access_s, (unsigned long long)reply->cas,
+                 reply->hit_before ? "yes" : "no", reply->size);
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
+}
+
+int
 evc_meta_reply_compose_get(struct evc_buf *out, const struct evc_meta_reply *meta,
                            const struct evc_node_reply *reply)
 {
@@ -218,6 +245,10 @@ evc_meta_reply_compose_get(struct evc_buf *out, const struct evc_meta_reply *met
     }
     for (unsigned i = 0; i < meta->letter_count; i++) {
         end = put_item_flag(end, meta, meta->letters[i], reply);
+    }
+    for (unsigned i = 0; i < meta->mark_count; i++) {
+        *end++ = ' ';
+        *end++ = meta->marks[i];
     }
     end = evc_wire_put_crlf(end);
     if (meta->has_value) {

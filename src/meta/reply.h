@@ -39,6 +39,8 @@ struct evc_meta_reply {
     bool is_base64; /* k is shown in base64, followed by b */
     bool has_value; /* v */
     uint8_t letter_count;
+    uint8_t mark_count;
+    char marks[3];                            /* of Z, X, W: shown behind the flags of a hit */
     char letters[EVC_REQUEST_META_FLAGS_MAX]; /* the flags a reply shows, in the request's order */
     struct evc_slice key;                     /* decoded */
     struct evc_slice opaque;                  /* without the O */
@@ -67,6 +69,11 @@ EVC_MUST_USE int evc_meta_reply_compose_write(struct evc_buf *out,
                                               const struct evc_meta_reply *meta,
                                               enum evc_meta_code code, evc_version version,
                                               uint32_t value_len);
+
+/** Appends what me answers to a hit; which slab class has it is not told (0). Statuses as above. */
+EVC_MUST_USE int evc_meta_reply_compose_debug(struct evc_buf *out,
+                                              const struct evc_meta_reply *meta,
+                                              const struct evc_node_reply *reply);
 
 /** Appends what mg answers to a hit: VA with the value, or HD, and the flags. Statuses as above. */
 EVC_MUST_USE int evc_meta_reply_compose_get(struct evc_buf *out, const struct evc_meta_reply *meta,

@@ -386,6 +386,7 @@ clear_request(struct evc_request *ret)
     ret->delta = 0;
     ret->initial = 0;
     ret->vivify = 0;
+    ret->recache = 0;
     ret->noreply = false;
     ret->has_cas = false;
     ret->quiet = false;

@@ -84,6 +84,7 @@ struct evc_request {
     uint64_t cas;     /* cas <unique>, or ms/md/ma C */
     uint64_t delta;   /* incr, decr, ma; verbosity level */
     uint64_t initial; /* ma J */
+    int64_t recache;  /* R: seconds left below which a value is to be fetched anew */
     int64_t vivify;   /* N: exptime of what is made where nothing is */
     bool noreply;
     bool has_cas;

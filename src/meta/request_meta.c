@@ -38,7 +38,6 @@ static bool
 take_flag(struct evc_request_line *line, struct evc_request *ret, char letter,
           struct evc_slice token)
 {
-    int64_t ignored;
     uint64_t ignored_u64;
     bool is_good = true;
     struct evc_slice error = BAD_TOKEN;
@@ -52,7 +51,7 @@ take_flag(struct evc_request_line *line, struct evc_request *ret, char letter,
         is_good = evc_request_number_i32(token, &ret->vivify);
         break;
     case 'R':
-        is_good = evc_request_number_i32(token, &ignored);
+        is_good = evc_request_number_i32(token, &ret->recache);
         break;
     case 'T':
         is_good = evc_request_number_i32(token, &ret->exptime);

@@ -2,7 +2,7 @@
 /*
  * What a client's commands do. One table has a row for every command of the protocol: the handler,
  * and for those this proxy does not serve the line that says so. Handlers are split by subject:
- * read_commands.c, write_commands.c, count_commands.c, admin_commands.c.
+ * read_commands.c, write_commands.c, count_commands.c, lease_commands.c, admin_commands.c.
  *
  * A handler opens one exchange (a get: one per key), starts what has to be started, and returns;
  * whoever gets the outcome composes the reply between evc_exchange_begin and evc_exchange_end.
@@ -41,6 +41,7 @@ bool evc_command_is_group(enum evc_command command);
 typedef bool (*evc_command_fn)(struct evc_session *session, const struct evc_request *request);
 
 bool evc_command_get(struct evc_session *session, const struct evc_request *request);
+bool evc_command_me(struct evc_session *session, const struct evc_request *request);
 bool evc_command_mg(struct evc_session *session, const struct evc_request *request);
 
 bool evc_command_store(struct evc_session *session, const struct evc_request *request);
@@ -64,11 +65,11 @@ void evc_command_refuse(struct evc_session *session, const struct evc_request *r
                         const char *line);
 
 /**
- * Checks a meta request's flags against those served. True when all are; else the request has been
- * answered. served: letters; refused: letters memcached knows and this proxy does not serve.
+ * True when a meta request has none of the refused flags (letters); else it has been answered. What
+ * memcached ignores for a command is ignored here too.
  */
 bool evc_command_check_flags(struct evc_session *session, const struct evc_request *request,
-                             const char *served, const char *refused);
+                             const char *refused);
 
 /**
  * Starts a write for an exchange that evc_command_open gave; on_written is given the exchange as
@@ -83,6 +84,22 @@ int evc_command_compose_failure(const struct evc_service *service,
 
 /** The item that a request's CAS means: 0, which no item has, must never count as "none given". */
 uint64_t evc_command_unique(const struct evc_request *request);
+
+/** Answers a read. result: as of evc_read_answer; reply: of a HIT, else may be NULL. */
+void evc_command_finish_read(struct evc_exchange *exchange, enum evc_node_result result,
+                             const struct evc_node_reply *reply);
+
+/** Answers a write. */
+void evc_command_finish_write(struct evc_exchange *exchange, const struct evc_write_answer *answer);
+
+/** Takes what mg's N and R say; then the exchange is_leased. */
+void evc_command_take_lease(struct evc_exchange *exchange, const struct evc_request *request);
+
+/** Answers an exchange that is_leased; it has its key and what the reply wants. */
+void evc_command_read_leased(struct evc_exchange *exchange);
+
+/** md with I. */
+void evc_command_md_invalidate(struct evc_exchange *exchange, const struct evc_request *request);
 
 /** A new exchange that remembers what a meta reply echoes; NULL without memory (session is
  * closing). */

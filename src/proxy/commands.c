@@ -22,8 +22,6 @@ struct command_row {
     const char *refusal; /* where handle is NULL */
 };
 
-#define NOT_SERVED(name) "CLIENT_ERROR " name " is not served by this proxy\r\n"
-
 static const struct command_row rows[EVC_CMD_MAX] = {
     [EVC_CMD_GET] = {.handle = evc_command_get},
     [EVC_CMD_GETS] = {.handle = evc_command_get},
@@ -49,7 +47,7 @@ static const struct command_row rows[EVC_CMD_MAX] = {
     [EVC_CMD_MD] = {.handle = evc_command_md},
     [EVC_CMD_MA] = {.handle = evc_command_ma},
     [EVC_CMD_MN] = {.handle = evc_command_mn},
-    [EVC_CMD_ME] = {.refusal = NOT_SERVED("me")},
+    [EVC_CMD_ME] = {.handle = evc_command_me},
     [EVC_CMD_HELLO] = {.refusal = "ERROR\r\n"}, /* a relay's greeting, at the wrong door */
 };
 
@@ -92,25 +90,19 @@ evc_command_refuse(struct evc_session *session, const struct evc_request *reques
 
 bool
 evc_command_check_flags(struct evc_session *session, const struct evc_request *request,
-                        const char *served, const char *refused)
+                        const char *refused)
 {
     for (unsigned i = 0; i < request->flag_count; i++) {
         char letter = request->flags[i].letter;
         char line[REFUSAL_LINE_BYTES];
 
-        if (strchr(served, letter)) {
-            continue;
-        }
         if (strchr(refused, letter)) {
             snprintf(line, sizeof(line),
                      "CLIENT_ERROR flag %c of %s is not served by this proxy\r\n", letter,
                      evc_command_info(request->command)->name);
             evc_command_refuse(session, request, line);
-        } else {
-            session->service->counters.bad_requests++;
-            evc_session_answer(session, request, EVC_SLICE("CLIENT_ERROR invalid flag\r\n"));
+            return false;
         }
-        return false;
     }
     return true;
 }

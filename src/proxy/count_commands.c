@@ -114,7 +114,7 @@ evc_command_ma(struct evc_session *session, const struct evc_request *request)
 {
     struct evc_exchange *exchange;
 
-    if (!evc_command_check_flags(session, request, "bcCDfFhJkLlMNOPqsTtuvx", "EIR")) {
+    if (!evc_command_check_flags(session, request, "E")) {
         return true;
     }
     session->service->counters.cmd_meta++;

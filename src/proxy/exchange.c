@@ -27,6 +27,7 @@ evc_exchange_open(struct evc_session *session, const struct evc_request *request
     exchange->decides = false;
     exchange->is_silent = false;
     exchange->bars_session = false;
+    exchange->is_leased = false;
     exchange->closes_group = false;
     exchange->failure = (struct evc_slice){.ptr = NULL, .len = 0};
     exchange->chunks = NULL;

@@ -20,6 +20,20 @@ enum {
     EVC_EXCHANGE_INLINE_BYTES = 96,
 };
 
+/** What a client that fetches missing and stale values may know; see lease_commands.c. */
+struct evc_lease {
+    uint64_t stale, won; /* versions */
+    uint64_t cas;        /* of the lease item */
+    bool exists;
+    bool has_vivify, has_recache;
+    int64_t vivify, recache;
+    enum {
+        EVC_LEASE_UNTRIED,
+        EVC_LEASE_WON,
+        EVC_LEASE_LOST
+    } claim;
+};
+
 enum evc_exchange_state {
     EVC_EXCHANGE_WAITING,
     EVC_EXCHANGE_STAGED
@@ -34,6 +48,7 @@ struct evc_exchange {
     enum evc_command command;
     bool decides; /* counted in session->deciding[bucket] */
     uint8_t bucket;
+    bool is_leased;           /* mg with N or R; see lease */
     bool bars_session;        /* nothing behind it starts before it is answered */
     bool is_silent;           /* noreply: nothing is answered */
     bool closes_group;        /* the last key of a get: END, or the group's failure, follows */
@@ -50,8 +65,9 @@ struct evc_exchange {
     char raw_key[EVC_META_KEY_TEXT_MAX];
     uint32_t value_len;
     bool has_cas;
-    bool counts_down; /* decr, ma MD */
-    uint16_t want;    /* enum evc_node_want */
+    bool counts_down;       /* decr, ma MD */
+    uint16_t want;          /* enum evc_node_want */
+    struct evc_lease lease; /* mg N, mg R */
     uint8_t key_len;
     char key[EVC_KEY_LEN_MAX];
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * get, gets, gat, gats, mg. A read asks the local zone and falls to another on a miss or an error
- * (engine/read.h). Tombstones are misses. What touches (gat, gats, mg T) is a write with a version
- * of its own, so that the new expiry reaches every zone and region, followed by a read.
+ * get, gets, gat, gats, mg, me. A read asks the local zone and falls to another on a miss or an
+ * error (engine/read.h). Tombstones are misses. What touches (gat, gats, mg T) is a write with a
+ * version of its own, so that the new expiry reaches every zone and region, followed by a read.
  */
 #include "proxy/command.h"
 #include "proxy/exchange.h"
@@ -45,7 +45,9 @@ compose_meta(struct evc_exchange *exchange, enum read_outcome outcome,
              const struct evc_node_reply *reply, struct evc_buf *out)
 {
     if (outcome == READ_HIT) {
-        return evc_meta_reply_compose_get(out, &exchange->meta, reply);
+        return exchange->command == EVC_CMD_ME
+                   ? evc_meta_reply_compose_debug(out, &exchange->meta, reply)
+                   : evc_meta_reply_compose_get(out, &exchange->meta, reply);
     }
     if (outcome == READ_MISS) {
         return evc_meta_reply_compose(out, &exchange->meta, EVC_META_EN);
@@ -57,7 +59,7 @@ static void
 finish(struct evc_exchange *exchange, enum read_outcome outcome, const struct evc_node_reply *reply)
 {
     struct evc_counters *counters = &exchange->service->counters;
-    bool is_meta = exchange->command == EVC_CMD_MG;
+    bool is_meta = evc_command_info(exchange->command)->is_meta;
     struct evc_buf *out;
     int status = EVC_OK;
 
@@ -77,17 +79,24 @@ finish(struct evc_exchange *exchange, enum read_outcome outcome, const struct ev
 
 /* --- reading --- */
 
-static void
-on_read(void *ctx, const struct evc_read_answer *answer)
+void
+evc_command_finish_read(struct evc_exchange *exchange, enum evc_node_result result,
+                        const struct evc_node_reply *reply)
 {
     enum read_outcome outcome = READ_NO_ANSWER;
 
-    if (answer->result == EVC_NODE_HIT) {
+    if (result == EVC_NODE_HIT) {
         outcome = READ_HIT;
-    } else if (answer->result == EVC_NODE_MISS) {
+    } else if (result == EVC_NODE_MISS) {
         outcome = READ_MISS;
     }
-    finish(ctx, outcome, &answer->reply);
+    finish(exchange, outcome, reply);
+}
+
+static void
+on_read(void *ctx, const struct evc_read_answer *answer)
+{
+    evc_command_finish_read(ctx, answer->result, &answer->reply);
 }
 
 static void
@@ -112,7 +121,9 @@ on_touched(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
     (void)tag;
     counters->touch_hits += answer->result == EVC_WRITE_TOUCHED;
     counters->touch_misses += answer->result == EVC_WRITE_NOT_FOUND;
-    if (answer->result == EVC_WRITE_TOUCHED) {
+    if (exchange->is_leased && answer->result != EVC_WRITE_FAILED) {
+        evc_command_read_leased(exchange);
+    } else if (answer->result == EVC_WRITE_TOUCHED) {
         start_read(exchange);
     } else {
         finish(exchange, answer->result == EVC_WRITE_NOT_FOUND ? READ_MISS : READ_NOT_TOUCHED,
@@ -223,9 +234,6 @@ evc_command_mg(struct evc_session *session, const struct evc_request *request)
 {
     struct evc_exchange *exchange;
 
-    if (!evc_command_check_flags(session, request, "bcfhklOPLqstuvT", "ENRC")) {
-        return true;
-    }
     exchange = evc_command_open(session, request);
     if (!exchange) {
         return true;
@@ -233,9 +241,26 @@ evc_command_mg(struct evc_session *session, const struct evc_request *request)
     exchange->want = want_of(request);
     session->service->counters.cmd_meta++;
     session->service->counters.cmd_get++;
+    evc_command_take_lease(exchange, request);
     if (evc_request_flag(request, 'T')) {
         start_touch(exchange, request->exptime);
+    } else if (exchange->is_leased) {
+        evc_command_read_leased(exchange);
     } else {
+        start_read(exchange);
+    }
+    return true;
+}
+
+bool
+evc_command_me(struct evc_session *session, const struct evc_request *request)
+{
+    struct evc_exchange *exchange = evc_command_open(session, request);
+
+    if (exchange) {
+        session->service->counters.cmd_meta++;
+        exchange->want = EVC_WANT_CAS | EVC_WANT_TTL | EVC_WANT_HIT_BEFORE | EVC_WANT_LAST_ACCESS |
+                         EVC_WANT_NO_BUMP;
         start_read(exchange);
     }
     return true;

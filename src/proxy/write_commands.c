@@ -88,17 +88,22 @@ compose_result(struct evc_exchange *exchange, const struct evc_write_answer *ans
                                         exchange->value_len);
 }
 
-static void
-on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
+void
+evc_command_finish_write(struct evc_exchange *exchange, const struct evc_write_answer *answer)
 {
-    struct evc_exchange *exchange = ctx;
     struct evc_buf *out;
 
-    (void)tag;
     count_result(exchange, answer->result);
     exchange->service->counters.too_large += answer->result == EVC_WRITE_REJECTED;
     out = evc_exchange_begin(exchange);
     evc_exchange_end(exchange, out ? compose_result(exchange, answer, out) : EVC_OK);
+}
+
+static void
+on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
+{
+    (void)tag;
+    evc_command_finish_write(ctx, answer);
 }
 
 /* --- starting --- */
@@ -259,26 +264,63 @@ kind_of_mode(const struct evc_request *request)
 bool
 evc_command_ms(struct evc_session *session, const struct evc_request *request)
 {
-    if (!evc_command_check_flags(session, request, "bcCFkLMNOPqsT", "EI")) {
+    if (!evc_command_check_flags(session, request, "EI")) {
         return true;
     }
     session->service->counters.cmd_meta++;
     return store(session, request, kind_of_mode(request));
 }
 
+/** md x: the item stays, without its value. */
+static void
+on_emptied(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
+{
+    struct evc_write_answer as_delete = *answer;
+
+    (void)tag;
+    if (answer->result == EVC_WRITE_STORED) {
+        as_delete.result = EVC_WRITE_DELETED;
+    } else if (answer->result == EVC_WRITE_NOT_STORED) {
+        as_delete.result = EVC_WRITE_NOT_FOUND;
+    }
+    evc_command_finish_write(ctx, &as_delete);
+}
+
 bool
 evc_command_md(struct evc_session *session, const struct evc_request *request)
 {
-    if (!evc_command_check_flags(session, request, "bCkLOPq", "EITx")) {
+    struct evc_exchange *exchange;
+    struct evc_write_request write = {
+        .kind = EVC_WRITE_DELETE,
+        .key = request->key,
+        .unique = request->has_cas ? evc_command_unique(request) : 0,
+        .client_flags = request->client_flags,
+        .exptime = request->exptime,
+        .want_existed = true,
+    };
+
+    if (!evc_command_check_flags(session, request, "E")) {
+        return true;
+    }
+    if (evc_request_flag(request, 'x') && refuse_reserved(session, request)) {
         return true;
     }
     session->service->counters.cmd_meta++;
     session->service->counters.cmd_delete++;
-    return start_write(session, request,
-                       &(struct evc_write_request){
-                           .kind = EVC_WRITE_DELETE,
-                           .key = request->key,
-                           .unique = request->has_cas ? evc_command_unique(request) : 0,
-                           .want_existed = true,
-                       });
+    exchange = evc_command_open(session, request);
+    if (!exchange) {
+        return true;
+    }
+    exchange->has_cas = write.unique != 0;
+    exchange->value_len = 0;
+    evc_meta_reply_keep(&exchange->meta, EVC_SLICE("kO"));
+    if (evc_request_flag(request, 'I')) {
+        evc_command_md_invalidate(exchange, request);
+    } else if (evc_request_flag(request, 'x')) {
+        write.kind = EVC_WRITE_REPLACE;
+        evc_command_write(exchange, &write, on_emptied);
+    } else {
+        evc_command_write(exchange, &write, on_written);
+    }
+    return true;
 }

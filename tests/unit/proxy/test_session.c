@@ -74,20 +74,32 @@ static const struct talk talks[] = {
      "VA 1\r\n1\r\nNF\r\nMN\r\n"},
     {"base64 key", "ms YQ== 1 b\r\n1\r\nget a\r\nmg YQ== b k v O1\r\n",
      "HD\r\nVALUE a 0 1\r\n1\r\nEND\r\nVA 1 kYQ== b O1\r\n1\r\n"},
-    {"flags that are not served",
-     "mg a N30\r\nmg a R30\r\nms a 1 E5\r\n1\r\nms a 1 I\r\n1\r\nmd a x\r\n"
-     "md a I\r\nmd a E5\r\nma a E5\r\nmn\r\n",
-     "CLIENT_ERROR flag N of mg is not served by this proxy\r\n"
-     "CLIENT_ERROR flag R of mg is not served by this proxy\r\n"
+    {"flags that are not served", "ms a 1 E5\r\n1\r\nms a 1 I\r\n1\r\nmd a E5\r\nma a E5\r\nmn\r\n",
      "CLIENT_ERROR flag E of ms is not served by this proxy\r\n"
      "CLIENT_ERROR flag I of ms is not served by this proxy\r\n"
-     "CLIENT_ERROR flag x of md is not served by this proxy\r\n"
-     "CLIENT_ERROR flag I of md is not served by this proxy\r\n"
      "CLIENT_ERROR flag E of md is not served by this proxy\r\n"
      "CLIENT_ERROR flag E of ma is not served by this proxy\r\n"
      "MN\r\n"},
-    {"commands that are not served", "me a\r\nmn\r\n",
-     "CLIENT_ERROR me is not served by this proxy\r\nMN\r\n"},
+    {"flags that mean nothing to a command",
+     "ms a 1 v t R5\r\n1\r\nmg a v F1 C5 x E9\r\nmd a v T5\r\n", "HD\r\nVA 1\r\n1\r\nHD\r\n"},
+    {"winning what is missing",
+     "mg a N30 v t O1\r\nmg a N30 v t\r\nms a 1\r\n1\r\nmg a N30 v\r\nmd a\r\n"
+     "mg a N30 v\r\nmg a N30\r\n",
+     "VA 0 t30 O1 W\r\n\r\nVA 0 t30 Z\r\n\r\nHD\r\nVA 1\r\n1\r\nHD\r\nVA 0 W\r\n\r\nHD "
+     "Z\r\n"},
+    {"fetching again before it expires",
+     "ms a 1 T20\r\n1\r\nmg a R10 v\r\nmg a R30 v\r\nmg a R30 v\r\nms a 1 T20\r\n2\r\nmg a R10 "
+     "v\r\n"
+     "mg a R30 v T60\r\nmg b R30\r\n",
+     "HD\r\nVA 1\r\n1\r\nVA 1 W\r\n1\r\nVA 1 Z\r\n1\r\nHD\r\nVA 1\r\n2\r\nVA 1\r\n2\r\nEN\r\n"},
+    {"marking stale",
+     "md a I\r\nms a 1 F3 T90\r\n1\r\nmd a I C1\r\nmd a I T30 O1\r\nmg a N30 v f t\r\nmg a N30 "
+     "v\r\n"
+     "ms a 1\r\n2\r\nmg a N30 v\r\nmd a I\r\nmg a R30 v\r\nmd a x F7\r\nmg a v f\r\nmd b x\r\n",
+     "NF\r\nHD\r\nEX\r\nHD O1\r\nVA 1 f3 t30 X W\r\n1\r\nVA 1 Z X\r\n1\r\nHD\r\nVA 1\r\n2\r\nHD\r\n"
+     "VA 1 X W\r\n2\r\nHD\r\nVA 0 f7\r\n\r\nNF\r\n"},
+    {"debugging", "me b\r\nms YQ== 3 b T50\r\nabc\r\nmd a\r\nme a\r\nme YQ b\r\n",
+     "EN\r\nHD\r\nHD\r\nEN\r\nCLIENT_ERROR bad command line format\r\n"},
     {"counting",
      "incr a 1\r\nset a 4 0 2\r\n98\r\nincr a 1\r\nincr a 1 noreply\r\ndecr a 1\r\n"
      "get a\r\nset b 0 0 1\r\nx\r\nincr b 1\r\n",

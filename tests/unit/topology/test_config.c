@@ -172,7 +172,7 @@ static const struct mistake {
     {HEAD HEAD QUEUE REGION, "2: the configuration has \"cache\" twice"},
     {HEAD "qeue: 1\n", "2: the configuration has no setting \"qeue\"; did you mean \"queue\"?"},
     {HEAD "writes: {nonsense: 1}\n",
-     "2: writes has no setting \"nonsense\"; allowed are acknowledge"},
+     "2: writes has no setting \"nonsense\"; allowed are acknowledge, flush_all"},
     {"cache: a b\n", "1: cache \"a b\" may have letters, digits, '_', '.' and '-' only"},
     {"cache: [a]\n", "1: cache must be a single value"},
     {"cache: ''\n", "1: cache is empty"},

@@ -101,7 +101,7 @@ success_of(const struct evc_write *write)
 void
 evc_write_answer_if_certain(struct evc_write *write)
 {
-    unsigned needed = write->writer->options.zones_needed;
+    unsigned needed = write->request.zones_needed;
 
     if (write->stored >= needed) {
         if (!write->request.want_existed || write->existed_known) {
@@ -152,9 +152,19 @@ evc_write_announce(struct evc_write *write)
     }
 }
 
+/** Keeps whoever asked up to date, until the answer. */
+static void
+tell_zone(struct evc_write *write, unsigned zone, enum evc_write_zone state)
+{
+    if (write->done && write->request.zones) {
+        write->request.zones[zone] = (uint8_t)state;
+    }
+}
+
 void
 evc_write_withdraw(struct evc_write *write)
 {
+    tell_zone(write, write->deciding_zone, EVC_WRITE_ZONE_NOT_ASKED);
     if (EVC_RULE_IS_ON(write->writer->options, EVC_RULE_RELEASE)) {
         evc_journal_cancel(write->writer->journal, write->journal_pos);
     }
@@ -270,6 +280,7 @@ evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op)
 
     write->zones_to_go--;
     if (op->result == EVC_NODE_STORED) {
+        tell_zone(write, op->zone, EVC_WRITE_ZONE_STORED);
         if (write->stored++ == 0 && EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
             evc_journal_release(writer->journal, write->journal_pos);
         }
@@ -277,11 +288,14 @@ evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op)
     }
     writer->stats.zone_failures_total++;
     if (op->result == EVC_NODE_REFUSED) {
+        tell_zone(write, op->zone, EVC_WRITE_ZONE_REFUSED);
         write->refused++;
     } else if (op->result == EVC_NODE_ERROR) {
+        tell_zone(write, op->zone, EVC_WRITE_ZONE_REJECTED);
         write->rejected++;
         keep_error(write, op->reply.error);
     } else {
+        tell_zone(write, op->zone, EVC_WRITE_ZONE_UNKNOWN);
         write->unknown++;
     }
 }
@@ -324,6 +338,7 @@ evc_write_submit_zone(struct evc_write *write, unsigned zone, enum evc_node_verb
         .on_done = on_done,
     };
     write->pending++;
+    tell_zone(write, zone, EVC_WRITE_ZONE_WAITING);
     evc_node_port_submit(writer->port, op);
 }
 
@@ -430,6 +445,7 @@ evc_write_start(struct evc_writer *writer, const struct evc_write_request *reque
     struct evc_write *write = write_borrow(writer);
 
     assert(request->key.len >= 1 && request->key.len <= EVC_KEY_LEN_MAX);
+    assert(request->zones_needed <= writer->port->zone_count);
     if (!write) {
         return EVC_E_FULL;
     }
@@ -438,6 +454,12 @@ evc_write_start(struct evc_writer *writer, const struct evc_write_request *reque
     write->tag = tag;
     write->request = *request;
     write->request.key.ptr = write->key;
+    if (request->zones_needed == 0) {
+        write->request.zones_needed = writer->options.zones_needed;
+    }
+    if (request->zones) {
+        memset(request->zones, EVC_WRITE_ZONE_NOT_ASKED, writer->port->zone_count);
+    }
     memcpy(write->key, request->key.ptr, request->key.len);
     write->is_tombstone = request->kind == EVC_WRITE_DELETE ||
                           evc_expiry_is_over(request->exptime, writer->now->unix_us);

@@ -75,6 +75,17 @@ enum evc_write_result {
     EVC_WRITE_RESULT_MAX,
 };
 
+/** What a zone has said of a write so far. */
+enum evc_write_zone {
+    EVC_WRITE_ZONE_NOT_ASKED, /* to write: what the deciding kinds only look at is not asked */
+    EVC_WRITE_ZONE_WAITING,
+    EVC_WRITE_ZONE_STORED,
+    EVC_WRITE_ZONE_REFUSED,  /* never sent: certainly no effect */
+    EVC_WRITE_ZONE_UNKNOWN,  /* sent, no answer: may have had effect, or have it yet */
+    EVC_WRITE_ZONE_REJECTED, /* the node answered with an error */
+    EVC_WRITE_ZONE_MAX,
+};
+
 struct evc_write_request {
     enum evc_write_kind kind;
     struct evc_slice key, value; /* copied where they must outlive the call */
@@ -88,6 +99,8 @@ struct evc_write_request {
     bool vivifies; /* INCR, DECR, APPEND, PREPEND: make a missing item, of initial or value, with */
     int64_t vivify_exptime; /* memcached's, */
     uint64_t initial;       /* and INCR, DECR: with this number */
+    unsigned zones_needed;  /* before the answer, 1 to zone count; 0: as the options say */
+    uint8_t *zones; /* NULL, or zone_count of enum evc_write_zone, kept up to date until done */
 };
 
 struct evc_write_answer {

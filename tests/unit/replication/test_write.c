@@ -116,6 +116,15 @@ do_write(enum evc_write_kind kind, const char *value)
     return f.result;
 }
 
+static void
+assert_zones(const uint8_t *zones, enum evc_write_zone first, enum evc_write_zone second,
+             enum evc_write_zone third)
+{
+    assert_int_equal(zones[0], first);
+    assert_int_equal(zones[1], second);
+    assert_int_equal(zones[2], third);
+}
+
 /** Takes what is released; returns how many, the last in *ret. */
 static unsigned
 take_events(struct evc_journal_entry *ret)
@@ -432,6 +441,60 @@ test_write__many_wait_for_a_turn_and_all_nodes_go_down__all_fail(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void
+test_write__zones_needed_of_the_request__answers_then_and_says_what_each_said(void **state)
+{
+    struct evc_write_request request = request_of(EVC_WRITE_SET, "value");
+    uint8_t zones[3];
+
+    (void)state;
+    request.zones = zones;
+    request.zones_needed = 1;
+    start(&request);
+    assert_zones(zones, EVC_WRITE_ZONE_WAITING, EVC_WRITE_ZONE_WAITING, EVC_WRITE_ZONE_WAITING);
+    assert_true(fake_zones_step(&f.zones));
+    assert_int_equal(f.answers, 1);
+    assert_int_equal(f.result, EVC_WRITE_STORED);
+    fake_zones_run(&f.zones); /* after the answer nothing is told any more */
+    assert_zones(zones, EVC_WRITE_ZONE_STORED, EVC_WRITE_ZONE_WAITING, EVC_WRITE_ZONE_WAITING);
+
+    f.zones.zone[0].mood = FAKE_REFUSES;
+    f.zones.zone[1].mood = FAKE_REJECTS;
+    request.zones_needed = 3;
+    start(&request);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.answers, 1);
+    assert_int_equal(f.result, EVC_WRITE_FAILED);
+    assert_int_equal(zones[0], EVC_WRITE_ZONE_REFUSED);
+}
+
+static void
+test_write__deciding__tells_zones_only_of_what_is_written(void **state)
+{
+    struct evc_write_request request = request_of(EVC_WRITE_ADD, "value");
+    uint8_t zones[3];
+
+    (void)state;
+    request.zones = zones;
+    request.zones_needed = 3;
+    start(&request);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.result, EVC_WRITE_STORED);
+    assert_zones(zones, EVC_WRITE_ZONE_STORED, EVC_WRITE_ZONE_STORED, EVC_WRITE_ZONE_STORED);
+    start(&request);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.result, EVC_WRITE_NOT_STORED);
+    assert_zones(zones, EVC_WRITE_ZONE_NOT_ASKED, EVC_WRITE_ZONE_NOT_ASKED,
+                 EVC_WRITE_ZONE_NOT_ASKED);
+    for (unsigned zone = 0; zone < 3; zone++) {
+        f.zones.zone[zone].mood = FAKE_REFUSES;
+    }
+    start(&request);
+    assert_int_equal(f.result, EVC_WRITE_FAILED);
+    assert_zones(zones, EVC_WRITE_ZONE_NOT_ASKED, EVC_WRITE_ZONE_NOT_ASKED,
+                 EVC_WRITE_ZONE_NOT_ASKED);
+}
+
 int
 main(void)
 {
@@ -454,6 +517,8 @@ main(void)
         CASE(test_write__many_count_at_once__each_once_and_in_order),
         CASE(test_write__many_wait_for_a_turn_and_all_nodes_go_down__all_fail),
         CASE(test_write__version__is_above_what_the_deciding_zone_held),
+        CASE(test_write__zones_needed_of_the_request__answers_then_and_says_what_each_said),
+        CASE(test_write__deciding__tells_zones_only_of_what_is_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

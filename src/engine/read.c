@@ -19,6 +19,7 @@ struct evc_read {
     struct evc_reader *reader; /* first: the pool's link while the object is free */
     evc_read_fn done;          /* NULL once answered */
     void *ctx;
+    uint8_t *zones;       /* whoever asked is told; or NULL */
     struct evc_list link; /* reader->unhedged */
     uint64_t started_us;
     uint64_t deadline_us;
@@ -169,6 +170,14 @@ pay_hedge(struct evc_reader *reader)
 
 /* --- asking zones --- */
 
+static void
+tell_zone(struct evc_read *read, unsigned zone, unsigned said)
+{
+    if (read->zones) {
+        read->zones[zone] = (uint8_t)said;
+    }
+}
+
 /** Asks the next zone with op, which is not out. */
 static void
 ask(struct evc_read *read, struct evc_node_op *op, void (*on_done)(struct evc_node_op *op))
@@ -192,6 +201,7 @@ ask(struct evc_read *read, struct evc_node_op *op, void (*on_done)(struct evc_no
         .deadline_us = now_us + left_us / zones_left,
         .on_done = on_done,
     };
+    tell_zone(read, op->zone, EVC_READ_ZONE_WAITING);
     read->zones_asked++;
     read->holds++;
     evc_node_port_submit(reader->port, op); /* the read may be gone when this returns */
@@ -204,6 +214,7 @@ give_answer(struct evc_read *read, enum evc_node_result result, const struct evc
 
     evc_list_remove(&read->link);
     read->done = NULL;
+    read->zones = NULL;
     read->reader->stats.fallbacks_total += read->zones_asked > 1U + read->was_hedged;
     done(read->ctx, &(struct evc_read_answer){
                         .result = result,
@@ -248,6 +259,9 @@ give_up_hold(struct evc_read *read)
 static void
 take(struct evc_read *read, const struct evc_node_op *op)
 {
+    bool is_tombstone = op->result == EVC_NODE_HIT && op->reply.is_tombstone;
+
+    tell_zone(read, op->zone, is_tombstone ? EVC_NODE_MISS : op->result);
     if (op->result == EVC_NODE_MISS) {
         read->zones_missing |= (uint8_t)(1U << op->zone);
     }
@@ -255,10 +269,10 @@ take(struct evc_read *read, const struct evc_node_op *op)
         go_on(read, op);
         return;
     }
-    if (!op->reply.is_tombstone) {
+    if (!is_tombstone) {
         refill(read, op);
     }
-    give_answer(read, op->reply.is_tombstone ? EVC_NODE_MISS : EVC_NODE_HIT, &op->reply);
+    give_answer(read, is_tombstone ? EVC_NODE_MISS : EVC_NODE_HIT, &op->reply);
 }
 
 static void
@@ -317,6 +331,13 @@ int
 evc_read_start(struct evc_reader *reader, struct evc_slice key, uint16_t want, evc_read_fn done,
                void *ctx)
 {
+    return evc_read_start_told(reader, key, want, NULL, done, ctx);
+}
+
+int
+evc_read_start_told(struct evc_reader *reader, struct evc_slice key, uint16_t want, uint8_t *zones,
+                    evc_read_fn done, void *ctx)
+{
     struct evc_read *read = evc_pool_borrow(&reader->reads);
 
     assert(key.len > 0 && key.len <= EVC_KEY_LEN_MAX);
@@ -326,6 +347,10 @@ evc_read_start(struct evc_reader *reader, struct evc_slice key, uint16_t want, e
     read->reader = reader;
     read->done = done;
     read->ctx = ctx;
+    read->zones = zones;
+    if (zones) {
+        memset(zones, EVC_READ_ZONE_NOT_ASKED, reader->port->zone_count);
+    }
     read->started_us = reader->now->mono_us;
     read->deadline_us = read->started_us + reader->options.timeout_us;
     read->want = want;

@@ -54,6 +54,13 @@ struct evc_read_answer {
 /** Comes exactly once, possibly before evc_read_start returns. */
 typedef void (*evc_read_fn)(void *ctx, const struct evc_read_answer *answer);
 
+/** What a zone has said of a read so far: its enum evc_node_result, or one of these. */
+enum {
+    EVC_READ_ZONE_NOT_ASKED = EVC_NODE_RESULT_MAX,
+    EVC_READ_ZONE_WAITING,
+    EVC_READ_ZONE_MAX,
+};
+
 struct evc_reader_stats {
     uint64_t fallbacks_total; /* reads that asked a further zone after a miss or a failure */
     uint64_t hedges_total, hedges_won_total, hedges_capped_total;
@@ -89,6 +96,13 @@ void evc_reader_finish(struct evc_reader *reader); /* nothing may be in flight *
  */
 EVC_MUST_USE int evc_read_start(struct evc_reader *reader, struct evc_slice key, uint16_t want,
                                 evc_read_fn done, void *ctx);
+
+/**
+ * The same, and zones, an array of the zone count, is kept up to date until done: a tombstone is
+ * told as EVC_NODE_MISS.
+ */
+EVC_MUST_USE int evc_read_start_told(struct evc_reader *reader, struct evc_slice key, uint16_t want,
+                                     uint8_t *zones, evc_read_fn done, void *ctx);
 
 /** Hedges what is due. Every turn of the loop, and every tick. */
 void evc_reader_on_turn(struct evc_reader *reader);

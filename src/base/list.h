@@ -47,6 +47,19 @@ evc_list_remove(struct evc_list *link)
     evc_list_init(link);
 }
 
+/** Moves all links to `to` (initialised here): walking them ends, whatever is added to `from`. */
+static inline void
+evc_list_move(struct evc_list *from, struct evc_list *to)
+{
+    evc_list_init(to);
+    if (!evc_list_is_empty(from)) {
+        *to = *from;
+        to->next->prev = to;
+        to->prev->next = to;
+        evc_list_init(from);
+    }
+}
+
 /** The first link, taken off, or NULL. */
 static inline struct evc_list *
 evc_list_pop_front(struct evc_list *head)

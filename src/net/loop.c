@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -49,7 +50,7 @@ run_hooks(struct evc_list *hooks)
     struct evc_list due;
     struct evc_list *link;
 
-    evc_turn_take_list(hooks, &due);
+    evc_list_move(hooks, &due);
     while ((link = evc_list_pop_front(&due)) != NULL) {
         struct evc_loop_hook *hook = EVC_CONTAINER_OF(link, struct evc_loop_hook, link);
 
@@ -161,6 +162,9 @@ on_async(uv_async_t *async)
     struct evc_list *link;
 
     evc_loop_enter(loop);
+    if (loop->bell) {
+        loop->bell->call(loop->bell);
+    }
     uv_mutex_lock(&loop->calls_lock);
     while ((link = evc_list_pop_front(&loop->calls)) != NULL) {
         struct loop_call *call = EVC_CONTAINER_OF(link, struct loop_call, link);
@@ -173,6 +177,19 @@ on_async(uv_async_t *async)
         uv_cond_broadcast(&loop->calls_changed);
     }
     uv_mutex_unlock(&loop->calls_lock);
+}
+
+void
+evc_loop_set_bell(struct evc_loop *loop, struct evc_loop_hook *bell)
+{
+    assert(!loop->has_thread && !loop->bell);
+    loop->bell = bell;
+}
+
+void
+evc_loop_ring(struct evc_loop *loop)
+{
+    (void)uv_async_send(&loop->async); /* fails only on a closed handle */
 }
 
 /** Waits, under the lock, until the loop has taken the call or the time is up. */
@@ -293,13 +310,25 @@ init_fields(struct evc_loop *loop)
     evc_moment_refresh(&loop->now);
 }
 
+/** libuv writes without MSG_NOSIGNAL. */
+static void
+ignore_sigpipe(void)
+{
+    sigset_t blocked;
+
+    (void)pthread_sigmask(SIG_BLOCK, NULL, &blocked); /* fails only for a wrong `how` */
+    if (!sigismember(&blocked, SIGPIPE)) {
+        (void)signal(SIGPIPE, SIG_IGN);
+    }
+}
+
 int
 evc_loop_init(struct evc_loop *loop, struct evc_error *error)
 {
     int status;
 
     init_fields(loop);
-    (void)signal(SIGPIPE, SIG_IGN); /* libuv writes without MSG_NOSIGNAL */
+    ignore_sigpipe();
     loop->read_bytes = malloc(EVC_LOOP_READ_BYTES);
     if (loop->read_bytes == NULL) {
         return evc_error_set(error, EVC_E_NOMEM, "out of memory");

@@ -53,7 +53,8 @@ struct evc_loop {
     uv_timer_t tick_timer;
     uv_async_t async;
     uint64_t turn_started_us;
-    bool is_in_turn; /* the moment is this turn's */
+    bool is_in_turn;            /* the moment is this turn's */
+    struct evc_loop_hook *bell; /* set before the loop runs, or NULL */
 
     /* shared between threads */
     atomic_bool is_stopping;
@@ -67,8 +68,9 @@ struct evc_loop {
 };
 
 /**
- * 0, EVC_E_NOMEM or EVC_E_SYS. From here on the process ignores SIGPIPE: a peer that went away is a
- * status, not a signal.
+ * 0, EVC_E_NOMEM or EVC_E_SYS. A peer that went away must be a status, not a signal: from here on
+ * the process ignores SIGPIPE, unless the calling thread has it blocked. Who blocks it (a library,
+ * which leaves the process's signals alone) runs the loop on a thread where it stays blocked.
  */
 EVC_MUST_USE int evc_loop_init(struct evc_loop *loop, struct evc_error *error);
 
@@ -99,6 +101,15 @@ void evc_loop_add_tick(struct evc_loop *loop, struct evc_loop_hook *hook);
 
 /** Hooks and ticks alike. Harmless for one that was never added (all zero) or is removed. */
 void evc_loop_remove_hook(struct evc_loop_hook *hook);
+
+/** Who is called, on the loop's thread, after evc_loop_ring. Before the loop runs; once. */
+void evc_loop_set_bell(struct evc_loop *loop, struct evc_loop_hook *bell);
+
+/**
+ * Any thread, while the loop is not finished: the bell's hook is called soon. Rings in quick
+ * succession may be one call. What it is to look at is its owner's matter, and so is its lock.
+ */
+void evc_loop_ring(struct evc_loop *loop);
 
 /**
  * Runs call(arg) on the loop's thread and waits until it is done; from the loop's own thread it is

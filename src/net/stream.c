@@ -272,7 +272,7 @@ evc_streams_give_kept(struct evc_loop *loop)
     struct evc_list due;
     struct evc_list *link;
 
-    evc_turn_take_list(&loop->resumed, &due); /* who is resumed meanwhile waits for the next turn */
+    evc_list_move(&loop->resumed, &due); /* who is resumed meanwhile waits for the next turn */
     while ((link = evc_list_pop_front(&due)) != NULL) {
         struct evc_stream *stream = EVC_CONTAINER_OF(link, struct evc_stream, resumed_link);
 
@@ -424,7 +424,7 @@ evc_streams_flush(struct evc_loop *loop)
     struct evc_list *link;
     bool has_called = false;
 
-    evc_turn_take_list(&loop->dirty, &due);
+    evc_list_move(&loop->dirty, &due);
     while ((link = evc_list_pop_front(&due)) != NULL) {
         has_called |= flush(EVC_CONTAINER_OF(link, struct evc_stream, dirty_link));
     }

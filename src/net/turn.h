@@ -8,19 +8,6 @@
 
 #include "net/loop.h"
 
-/** Moves all links to `due`, so that walking them ends whatever is put on the list meanwhile. */
-static inline void
-evc_turn_take_list(struct evc_list *list, struct evc_list *due)
-{
-    evc_list_init(due);
-    if (!evc_list_is_empty(list)) {
-        *due = *list;
-        due->next->prev = due;
-        due->prev->next = due;
-        evc_list_init(list);
-    }
-}
-
 /**
  * End of turn: one write for every stream that is dirty now. True when somebody was called
  * (on_drained), who may have left hooks or streams something to do.

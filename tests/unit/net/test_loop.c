@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -234,6 +235,75 @@ test_loop_call__loop_ends__waiting_callers_are_told(void **state)
     evc_loop_finish(&fixture.loop);
 }
 
+struct bell {
+    struct evc_loop loop;
+    struct evc_loop_hook hook;
+    atomic_uint given, taken;
+};
+
+static void
+on_bell(struct evc_loop_hook *hook)
+{
+    struct bell *bell = EVC_CONTAINER_OF(hook, struct bell, hook);
+
+    atomic_store(&bell->taken, atomic_load(&bell->given));
+    if (atomic_load(&bell->taken) == CALLS_PER_CALLER) {
+        evc_loop_stop(&bell->loop);
+    }
+}
+
+static void *
+ring(void *arg)
+{
+    struct bell *bell = arg;
+
+    for (unsigned i = 0; i < CALLS_PER_CALLER; i++) {
+        atomic_fetch_add(&bell->given, 1);
+        evc_loop_ring(&bell->loop);
+    }
+    return NULL;
+}
+
+static void
+test_loop_ring__from_another_thread__what_came_before_it_is_seen(void **state)
+{
+    struct bell bell = {.hook = {.call = on_bell}};
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(evc_loop_init(&bell.loop, NULL), EVC_OK);
+    evc_loop_set_bell(&bell.loop, &bell.hook);
+    assert_int_equal(pthread_create(&thread, NULL, ring, &bell), 0);
+    evc_loop_run(&bell.loop); /* ends with the bell for the last */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(atomic_load(&bell.taken), CALLS_PER_CALLER);
+    evc_loop_finish(&bell.loop);
+}
+
+static void
+test_loop_init__sigpipe_blocked__leaves_the_signal_alone(void **state)
+{
+    struct evc_loop loop;
+    struct sigaction action;
+    sigset_t pipe_only, before;
+
+    (void)state;
+    (void)signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &pipe_only, &before), 0);
+    assert_int_equal(evc_loop_init(&loop, NULL), EVC_OK);
+    assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
+    assert_ptr_equal(action.sa_handler, SIG_DFL);
+    evc_loop_finish(&loop);
+
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+    assert_int_equal(evc_loop_init(&loop, NULL), EVC_OK);
+    assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
+    assert_ptr_equal(action.sa_handler, SIG_IGN);
+    evc_loop_finish(&loop);
+}
+
 int
 main(void)
 {
@@ -244,6 +314,8 @@ main(void)
         cmocka_unit_test(test_loop_call__many_threads__each_runs_once_on_the_loop),
         cmocka_unit_test(test_loop_call__loop_not_running__times_out_and_never_runs),
         cmocka_unit_test(test_loop_call__loop_ends__waiting_callers_are_told),
+        cmocka_unit_test(test_loop_ring__from_another_thread__what_came_before_it_is_seen),
+        cmocka_unit_test(test_loop_init__sigpipe_blocked__leaves_the_signal_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,4 +147,18 @@ struct evc_journal_stats {
 
 void evc_journal_stats(const struct evc_journal *journal, struct evc_journal_stats *ret);
 
+/** A journal as somebody sees it who does not hold it. */
+struct evc_journal_peek {
+    uint64_t producer;
+    int64_t pid; /* who held it last, or holds it */
+    struct evc_journal_stats stats;
+};
+
+/**
+ * Looks at the journal of a slot without disturbing its process, live or dead. EVC_E_NOT_FOUND:
+ * there is none, or it is not finished; EVC_E_SYS; EVC_E_CORRUPT.
+ */
+EVC_MUST_USE int evc_journal_peek(const char *directory, unsigned slot,
+                                  struct evc_journal_peek *ret);
+
 #endif

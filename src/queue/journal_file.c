@@ -278,6 +278,21 @@ map_file(struct evc_journal *journal, const char *path, struct evc_error *error)
 }
 
 int
+evc_journal_path(const char *directory, unsigned slot, char ret[EVC_PATH_BYTES_MAX])
+{
+    int len = snprintf(ret, EVC_PATH_BYTES_MAX, "%s/slot-%04u.journal", directory, slot);
+
+    return len < EVC_PATH_BYTES_MAX ? EVC_OK : EVC_E_INVALID;
+}
+
+bool
+evc_journal_is_finished(const struct journal_header *header)
+{
+    return memcmp(header->magic, journal_magic, sizeof(journal_magic)) == 0 &&
+           header->format == JOURNAL_FORMAT;
+}
+
+int
 evc_journal_open(const char *directory, unsigned slot, uint64_t bytes, struct evc_journal **ret,
                  uint64_t *ret_replayed, struct evc_error *error)
 {
@@ -293,8 +308,7 @@ evc_journal_open(const char *directory, unsigned slot, uint64_t bytes, struct ev
     memset(journal, 0, sizeof(*journal));
     journal->fd = -1;
     journal->sink.append = evc_journal_sink_append;
-    if (snprintf(path, sizeof(path), "%s/slot-%04u.journal", directory, slot) >=
-        (int)sizeof(path)) {
+    if (evc_journal_path(directory, slot, path) != EVC_OK) {
         free(journal);
         return evc_error_set(error, EVC_E_INVALID, "journal path is too long");
     }

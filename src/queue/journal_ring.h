@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <xxhash.h>
 
+#include "base/directory.h"
 #include "queue/journal.h"
 
 enum {
@@ -215,6 +216,13 @@ journal_push_ready(struct evc_journal *journal, uint64_t pos)
     journal->ready[at & journal->ready_mask] = pos;
     journal_store_release(&journal->ready_head, at + 1);
 }
+
+/** The file of a slot, into ret. 0, or EVC_E_INVALID: too long. */
+EVC_MUST_USE int evc_journal_path(const char *directory, unsigned slot,
+                                  char ret[EVC_PATH_BYTES_MAX]);
+
+/** Whether the file was made whole, by this release: everything else in it may be looked at. */
+bool evc_journal_is_finished(const struct journal_header *header);
 
 /** Moves the tail over what is fed and settled. Feeder thread. */
 void evc_journal_move_tail(struct evc_journal *journal);

@@ -570,6 +570,40 @@ test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void
+test_journal_peek__live_or_left__says_what_its_holder_would(void **state)
+{
+    struct evc_journal_peek peek;
+    struct evc_journal_stats own;
+    evc_journal_pos a;
+
+    (void)state;
+    assert_int_equal(evc_journal_peek(path, 8, &peek), EVC_E_NOT_FOUND);
+    /* Round the ring's end several times, with one left pending and one released at the end. */
+    for (unsigned i = 1; i <= 5000; i++) {
+        evc_journal_pos pos = reserve("a key of some length", i);
+
+        evc_journal_release(journal, pos);
+        evc_journal_settle(journal, pos);
+        feed_one(i, 0);
+    }
+    a = reserve("released", 6000);
+    (void)reserve("pending", 6001);
+    evc_journal_release(journal, a);
+    evc_journal_settle(journal, a);
+    own = stats();
+    assert_int_equal(own.events_waiting, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(evc_journal_peek(path, 7, &peek), EVC_OK);
+        assert_int_equal(peek.pid, getpid());
+        assert_int_equal(peek.stats.events_waiting, 2);
+        assert_int_equal(peek.stats.bytes_used, own.bytes_used);
+        assert_int_equal(peek.stats.produced[0], 5000);
+        evc_journal_close(journal); /* as a killed process leaves it */
+        journal = NULL;
+    }
+}
+
 int
 main(void)
 {
@@ -591,6 +625,7 @@ main(void)
         CASE(test_journal__path_that_cannot_be_made__is_an_error_with_its_name),
         CASE(test_journal__killed_at_any_instant__every_released_event_is_fed_or_left),
         CASE(test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered),
+        CASE(test_journal_peek__live_or_left__says_what_its_holder_would),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,23 +76,36 @@ evc_storage_has_journal(const struct evc_config *config, unsigned region, unsign
 }
 
 int
-evc_storage_open_journal(const struct evc_config *config, unsigned region, unsigned slot,
-                         struct evc_journal **ret, struct evc_error *error)
+evc_storage_peek_journal(const struct evc_config *config, unsigned region, unsigned slot,
+                         struct evc_journal_peek *ret)
 {
     char path[EVC_PATH_BYTES_MAX];
-    uint64_t replayed = 0;
+    int status = region_path(config, region, config->journal.path, "journal.path", path, NULL);
+
+    return status ? status : evc_journal_peek(path, slot, ret);
+}
+
+int
+evc_storage_open_journal(const struct evc_config *config, unsigned region, unsigned slot,
+                         struct evc_journal **ret, uint64_t *ret_replayed, struct evc_error *error)
+{
+    char path[EVC_PATH_BYTES_MAX];
     int status =
         make_region_directory(config, region, config->journal.path, "journal.path", path, error);
 
     status = status ? status
-                    : evc_journal_open(path, slot, config->journal.bytes, ret, &replayed, error);
-    if (status != EVC_OK) {
-        return status;
+                    : evc_journal_open(path, slot, config->journal.bytes, ret, ret_replayed, error);
+    if (status == EVC_OK) {
+        evc_journal_set_partitions(*ret, config->queue.partitions);
     }
-    evc_journal_set_partitions(*ret, config->queue.partitions);
+    return status;
+}
+
+void
+evc_storage_log_replay(const struct evc_journal *journal, uint64_t replayed)
+{
     if (replayed > 0) {
-        evc_log_info("events of the last process are replayed", "slot=%u events=%llu", slot,
-                     (unsigned long long)replayed);
+        evc_log_info("events of the last process are replayed", "slot=%u events=%llu",
+                     evc_journal_slot(journal), (unsigned long long)replayed);
     }
-    return EVC_OK;
 }

@@ -20,12 +20,19 @@ EVC_MUST_USE int evc_storage_open_queue(const struct evc_config *config, unsigne
 /** Whether a slot of the region has a journal file. */
 bool evc_storage_has_journal(const struct evc_config *config, unsigned region, unsigned slot);
 
+/** Looks at a slot's journal as it is on the disk, whoever holds it; see evc_journal_peek. */
+EVC_MUST_USE int evc_storage_peek_journal(const struct evc_config *config, unsigned region,
+                                          unsigned slot, struct evc_journal_peek *ret);
+
 /**
- * The journal of a slot, in <journal.path>/<region>, ready for events; logs how many of the last
- * process's are replayed. 0 or a status, with *error naming setting and path.
+ * The journal of a slot, in <journal.path>/<region>, ready for events; *ret_replayed: how many
+ * of the last process's it will feed. 0 or a status, with *error naming setting and path.
  */
 EVC_MUST_USE int evc_storage_open_journal(const struct evc_config *config, unsigned region,
                                           unsigned slot, struct evc_journal **ret,
-                                          struct evc_error *error);
+                                          uint64_t *ret_replayed, struct evc_error *error);
+
+/** Says in a daemon's log what is replayed, if anything is. */
+void evc_storage_log_replay(const struct evc_journal *journal, uint64_t replayed);
 
 #endif

@@ -24,6 +24,21 @@ enum {
 
 /* --- queue, journals, feeder --- */
 
+static int
+open_journal(struct evc_proxy *proxy, unsigned slot, struct evc_error *error)
+{
+    uint64_t replayed = 0;
+    struct evc_journal **journal = &proxy->journals[proxy->journal_count];
+    int status = evc_storage_open_journal(proxy->options.config, proxy->options.region, slot,
+                                          journal, &replayed, error);
+
+    if (status == EVC_OK) {
+        proxy->journal_count++;
+        evc_storage_log_replay(*journal, replayed);
+    }
+    return status;
+}
+
 /**
  * A journal for each worker, and those that workers left which are no longer configured: what is in
  * them must still reach the queue, and their numbers belong to what this proxy has produced.
@@ -39,9 +54,7 @@ open_journals(struct evc_proxy *proxy, struct evc_error *error)
         unsigned slot = evc_config_proxy_slot(proxy->options.index, i);
 
         if (i < config->workers || evc_storage_has_journal(config, region, slot)) {
-            status = evc_storage_open_journal(config, region, slot,
-                                              &proxy->journals[proxy->journal_count], error);
-            proxy->journal_count += status == EVC_OK;
+            status = open_journal(proxy, slot, error);
         }
     }
     return status;

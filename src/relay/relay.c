@@ -159,11 +159,14 @@ open_journal(struct evc_relay *relay, struct evc_error *error)
 {
     const struct evc_config *config = relay->options.config;
     unsigned slot = evc_config_relay_slot(relay->options.index);
-    int rc = evc_storage_open_journal(config, relay->options.region, slot, &relay->journal, error);
+    uint64_t replayed = 0;
+    int rc = evc_storage_open_journal(config, relay->options.region, slot, &relay->journal,
+                                      &replayed, error);
 
     if (rc != EVC_OK) {
         return rc;
     }
+    evc_storage_log_replay(relay->journal, replayed);
     evc_version_clock_init(&relay->clock, evc_version_writer_make(relay->options.region, slot),
                            config->drift_ms);
     evc_version_clock_keep(&relay->clock, evc_journal_clock_cell(relay->journal));

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "base/version.h"
 #include "topology/config_address.h"
 #include "topology/yaml_reader.h"
 
@@ -26,6 +27,11 @@ enum {
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
+
+static_assert(EVC_CONFIG_PROXY_MAX * EVC_CONFIG_WORKER_MAX + EVC_CONFIG_RELAY_MAX +
+                      EVC_CONFIG_CLIENT_MAX ==
+                  EVC_VERSION_SLOT_MAX,
+              "every worker slot belongs to somebody");
 
 #define CHECK_LIST(type, member)                                                                   \
     static_assert(offsetof(type, member##_count) ==                                                \

@@ -18,7 +18,8 @@ enum {
     EVC_CONFIG_NODES_PER_ZONE_MAX = 1024,
     EVC_CONFIG_NAME_LEN_MAX = 63, /* cache, region and zone names: [A-Za-z0-9_.-] */
     EVC_CONFIG_PROXY_MAX = 48,    /* proxies of a region; worker slots 0 to 767 */
-    EVC_CONFIG_RELAY_MAX = 256,   /* relays of a region; worker slots 768 to 1023 */
+    EVC_CONFIG_RELAY_MAX = 64,    /* relays of a region; worker slots 768 to 831 */
+    EVC_CONFIG_CLIENT_MAX = 192,  /* open library handles of a region; worker slots 832 to 1023 */
     EVC_CONFIG_WORKER_MAX = 16,   /* workers of a proxy */
 };
 
@@ -141,7 +142,8 @@ enum evc_policy evc_config_policy_of(const struct evc_config *config, const char
 /** How many zones must have a write before it is answered: 1 to zone_count. */
 unsigned evc_ack_zones(enum evc_ack ack, unsigned zone_count);
 
-/** Worker slots: proxy index * EVC_CONFIG_WORKER_MAX + worker; relays come behind. */
+/** Worker slots: proxy index * EVC_CONFIG_WORKER_MAX + worker; then relays, then clients of the
+ * library. */
 static inline unsigned
 evc_config_proxy_slot(unsigned index, unsigned worker)
 {
@@ -152,6 +154,12 @@ static inline unsigned
 evc_config_relay_slot(unsigned index)
 {
     return EVC_CONFIG_PROXY_MAX * EVC_CONFIG_WORKER_MAX + index;
+}
+
+static inline unsigned
+evc_config_client_slot(unsigned index)
+{
+    return evc_config_relay_slot(EVC_CONFIG_RELAY_MAX) + index;
 }
 
 #endif

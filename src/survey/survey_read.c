@@ -57,22 +57,34 @@ evc_survey_ask(const struct evc_survey *survey, struct evc_survey_process *proce
     return answer;
 }
 
+/** Events in the journals of a list of slots. */
+static uint64_t
+waiting_of(const json_t *slots)
+{
+    const json_t *slot;
+    size_t index;
+    uint64_t waiting = 0;
+
+    json_array_foreach(slots, index, slot)
+    {
+        waiting += number(json_object_get(slot, "journal"), "waiting");
+    }
+    return waiting;
+}
+
 static void
 read_process(struct evc_survey_process *process, const json_t *answer, unsigned partition_count)
 {
     const json_t *feeder = json_object_get(answer, "feeder");
-    const json_t *produced = json_object_get(answer, "produced"), *worker;
-    size_t index;
+    const json_t *produced = json_object_get(answer, "produced");
 
     process->pid = number(answer, "pid");
     process->uptime_s = number(answer, "uptime_s");
     process->cpu_us = number(answer, "cpu_us");
     process->journal_lost = number(answer, "lost_at_journal");
     process->journal_waiting = number(json_object_get(answer, "journal"), "waiting");
-    json_array_foreach(json_object_get(answer, "workers"), index, worker)
-    {
-        process->journal_waiting += number(json_object_get(worker, "journal"), "waiting");
-    }
+    process->journal_waiting += waiting_of(json_object_get(answer, "workers"));
+    process->journal_waiting += waiting_of(json_object_get(answer, "clients"));
     process->is_feeder_stalled = json_is_true(json_object_get(feeder, "stalled"));
     copy_text(process->feeder_error, sizeof(process->feeder_error), text(feeder, "error"));
     for (unsigned p = 0; p < partition_count; p++) {

@@ -11,7 +11,7 @@ set -eu
 packages="gcc libc6-dev make meson ninja-build pkgconf
     libuv1-dev liblmdb-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev"
 # To test, format and lint.
-packages="$packages clang clang-format clang-tidy libcmocka-dev python3 python3-pytest"
+packages="$packages g++ clang clang-format clang-tidy libcmocka-dev python3 python3-pytest"
 # To have a memcached: what its source package is fetched and compiled with, what its binary package is linked with.
 packages="$packages ca-certificates debian-archive-keyring dpkg-dev libevent-dev libsasl2-2"
 

@@ -26,8 +26,15 @@ print_region(const struct evc_config_region *region)
            plural(region->proxies_count, "proxy", "proxies"), region->relays_count,
            plural(region->relays_count, "relay", "relays"), region->admins[0].text);
     for (unsigned i = 0; i < region->zones_count; i++) {
-        printf("    zone %s: %u %s\n", region->zones[i].name, region->zones[i].nodes_count,
-               plural(region->zones[i].nodes_count, "node", "nodes"));
+        static const char *const states[] = {
+            [EVC_ZONE_SERVING] = "",
+            [EVC_ZONE_WRITE_ONLY] = ", written only",
+            [EVC_ZONE_DRAINED] = ", drained",
+        };
+
+        printf("    zone %s: %u %s%s\n", region->zones[i].name, region->zones[i].nodes_count,
+               plural(region->zones[i].nodes_count, "node", "nodes"),
+               states[region->zones[i].state]);
     }
 }
 

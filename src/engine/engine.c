@@ -193,6 +193,7 @@ evc_engine_create(struct evc_loop *loop, struct evc_topology *topology,
         .submit = submit,
         .zone_count = topology->zone_count,
         .local_zone = topology->local_zone,
+        .write_only_count = topology->write_only_count,
     };
     engine->shared.loop = loop;
     engine->shared.options = *options;

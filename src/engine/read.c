@@ -48,7 +48,7 @@ evc_reader_init(struct evc_reader *reader, struct evc_node_port *port, const str
                 const struct evc_reader_options *options)
 {
     assert(port->zone_count > 0 && port->zone_count <= EVC_ZONE_MAX);
-    assert(port->local_zone < port->zone_count);
+    assert(port->local_zone < evc_node_port_readable(port));
     assert(options->hedge_percent <= 100);
 
     *reader = (struct evc_reader){.port = port, .now = now, .options = *options};
@@ -57,7 +57,7 @@ evc_reader_init(struct evc_reader *reader, struct evc_node_port *port, const str
     evc_list_init(&reader->unhedged);
     evc_histogram_init(&reader->first_us);
     /* Measured: until there is something to conclude from, hedging waits. */
-    if (options->hedge_us != EVC_READ_HEDGE_MEASURED && port->zone_count > 1) {
+    if (options->hedge_us != EVC_READ_HEDGE_MEASURED && evc_node_port_readable(port) > 1) {
         reader->hedge_us = options->hedge_us;
     }
     reader->stats.hedge_us = reader->hedge_us;
@@ -133,7 +133,8 @@ measure(struct evc_reader *reader)
 {
     uint64_t now_us = reader->now->mono_us;
 
-    if (reader->options.hedge_us != EVC_READ_HEDGE_MEASURED || reader->port->zone_count == 1 ||
+    if (reader->options.hedge_us != EVC_READ_HEDGE_MEASURED ||
+        evc_node_port_readable(reader->port) == 1 ||
         now_us - reader->measured_us < EVC_READ_MEASURE_US) {
         return;
     }
@@ -186,7 +187,8 @@ ask(struct evc_read *read, struct evc_node_op *op, void (*on_done)(struct evc_no
     const struct evc_node_port *port = reader->port;
     uint64_t now_us = reader->now->mono_us;
     uint64_t left_us = read->deadline_us > now_us ? read->deadline_us - now_us : 0;
-    unsigned zones_left = port->zone_count - read->zones_asked;
+    unsigned readable = evc_node_port_readable(port);
+    unsigned zones_left = readable - read->zones_asked;
     unsigned want = read->want | EVC_WANT_FLAGS | EVC_WANT_SIZE;
 
     assert(zones_left > 0);
@@ -195,7 +197,7 @@ ask(struct evc_read *read, struct evc_node_op *op, void (*on_done)(struct evc_no
     }
     *op = (struct evc_node_op){
         .verb = EVC_NODE_GET,
-        .zone = (uint8_t)((port->local_zone + read->zones_asked) % port->zone_count),
+        .zone = (uint8_t)((port->local_zone + read->zones_asked) % readable),
         .want = (uint16_t)want,
         .key = {.ptr = read->key, .len = read->key_len},
         .deadline_us = now_us + left_us / zones_left,
@@ -234,7 +236,8 @@ go_on(struct evc_read *read, const struct evc_node_op *op)
     if (read->is_asked || read->is_hedged) {
         return;
     }
-    if (read->zones_asked < reader->port->zone_count && reader->now->mono_us < read->deadline_us) {
+    if (read->zones_asked < evc_node_port_readable(reader->port) &&
+        reader->now->mono_us < read->deadline_us) {
         read->is_asked = true;
         ask(read, &read->op, on_op_done);
     } else {

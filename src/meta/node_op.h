@@ -129,7 +129,16 @@ struct evc_node_port {
     void (*submit)(struct evc_node_port *port, struct evc_node_op *op);
     unsigned zone_count; /* 1 to EVC_ZONE_MAX */
     unsigned local_zone; /* the one to read first */
+    /** The last ones of the zones are written to, but not read: they are being filled. */
+    unsigned write_only_count;
 };
+
+/** Zones 0 to this are read, and count as having acknowledged a write. At least 1. */
+static inline unsigned
+evc_node_port_readable(const struct evc_node_port *port)
+{
+    return port->zone_count - port->write_only_count;
+}
 
 static inline void
 evc_node_port_submit(struct evc_node_port *port, struct evc_node_op *op)

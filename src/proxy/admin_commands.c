@@ -147,7 +147,7 @@ stats_settings(const struct evc_service *service, const struct evc_totals *total
         {"num_threads", totals->worker_count},
         {"item_size_max", config->value_len_max},
         {"zones", service->port->zone_count},
-        {"zones_needed", evc_ack_zones(config->write_ack, service->port->zone_count)},
+        {"zones_needed", evc_ack_zones(config->write_ack, evc_node_port_readable(service->port))},
         {"read_timeout_ms", config->read_timeout_ms},
         {"write_timeout_ms", config->write_timeout_ms},
         {"connect_timeout_ms", config->connect_timeout_ms},
@@ -174,8 +174,9 @@ stats_zones(const struct evc_service *service, const struct evc_totals *totals,
         for (unsigned n = 0; n < zone->node_count; n++) {
             up += totals->nodes[zone->nodes[n].index].state == EVC_NODE_STATE_UP;
         }
-        stat_text(writer, zone->name, "nodes=%u up=%u local=%s", zone->node_count, up,
-                  z == service->port->local_zone ? "yes" : "no");
+        stat_text(writer, zone->name, "nodes=%u up=%u local=%s state=%s", zone->node_count, up,
+                  z == service->port->local_zone ? "yes" : "no",
+                  z < evc_node_port_readable(service->port) ? "serving" : "write_only");
     }
 }
 

@@ -293,7 +293,7 @@ start_service(struct evc_worker *worker)
         .refills = config->read_refills,
     };
     const struct evc_write_options write_options = {
-        .zones_needed = evc_ack_zones(config->write_ack, topology->zone_count),
+        .zones_needed = evc_ack_zones(config->write_ack, evc_node_port_readable(port)),
         .timeout_us = config->write_timeout_ms * 1000,
         .tombstone_ttl_s = config->tombstone_ttl_s,
         .value_len_max = config->value_len_max,

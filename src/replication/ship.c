@@ -430,7 +430,7 @@ on_local_read(struct evc_node_op *op)
     evc_version version = evc_version_from_cas(op->reply.cas);
 
     if (op->result == EVC_NODE_HIT &&
-        (version >= item->current.version || item->ship->port->zone_count == 1)) {
+        (version >= item->current.version || evc_node_port_readable(item->ship->port) == 1)) {
         send_found(item, &op->reply);
         return;
     }
@@ -519,7 +519,7 @@ static void
 look_next(struct ship_item *item)
 {
     const struct evc_node_port *port = item->ship->port;
-    unsigned next = (item->zone + 1U) % port->zone_count;
+    unsigned next = (item->zone + 1U) % evc_node_port_readable(port);
 
     if (next == port->local_zone ||
         (item->has_best && item->best_version >= item->current.version)) {
@@ -554,7 +554,8 @@ bury_next(struct ship_item *item)
     struct evc_ship *ship = item->ship;
     unsigned next = item->zone == UINT8_MAX ? 0 : item->zone + 1U;
 
-    if (next == ship->port->zone_count || !EVC_RULE_IS_ON(ship->options, EVC_RULE_GONE)) {
+    if (next == evc_node_port_readable(ship->port) ||
+        !EVC_RULE_IS_ON(ship->options, EVC_RULE_GONE)) {
         send_tombstone(item, item->current.version);
         return;
     }

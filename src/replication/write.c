@@ -21,7 +21,7 @@ evc_writer_init(struct evc_writer *writer, struct evc_node_port *port,
                 struct evc_journal *journal, const struct evc_write_options *options)
 {
     assert(port->zone_count >= 1 && port->zone_count <= EVC_ZONE_MAX);
-    assert(options->zones_needed >= 1 && options->zones_needed <= port->zone_count);
+    assert(options->zones_needed >= 1 && options->zones_needed <= evc_node_port_readable(port));
 
     *writer = (struct evc_writer){
         .port = port,
@@ -67,7 +67,7 @@ evc_write_answer(struct evc_write *write, enum evc_write_result result)
          &(struct evc_write_answer){
              .result = result,
              .version = write->version,
-             .zones_stored = write->stored,
+             .zones_stored = write->acks,
              .error = {.ptr = write->error, .len = write->error_len},
              .number = write->decision.number,
              .exptime = write->exptime,
@@ -103,11 +103,11 @@ evc_write_answer_if_certain(struct evc_write *write)
 {
     unsigned needed = write->request.zones_needed;
 
-    if (write->stored >= needed) {
+    if (write->acks >= needed) {
         if (!write->request.want_existed || write->existed_known) {
             evc_write_answer(write, success_of(write));
         }
-    } else if (write->stored + write->zones_to_go < needed) {
+    } else if (write->acks + write->acks_to_go < needed) {
         evc_write_answer(write, write->rejected > 0 && write->stored == 0 ? EVC_WRITE_REJECTED
                                                                           : EVC_WRITE_FAILED);
     }
@@ -278,7 +278,10 @@ evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op)
 {
     struct evc_writer *writer = write->writer;
 
-    write->zones_to_go--;
+    if (op->zone < evc_node_port_readable(writer->port)) {
+        write->acks_to_go--;
+        write->acks += op->result == EVC_NODE_STORED;
+    }
     if (op->result == EVC_NODE_STORED) {
         tell_zone(write, op->zone, EVC_WRITE_ZONE_STORED);
         if (write->stored++ == 0 && EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
@@ -389,7 +392,7 @@ static void
 send_everywhere(struct evc_write *write)
 {
     evc_write_announce(write);
-    write->zones_to_go = write->writer->port->zone_count;
+    write->acks_to_go = evc_node_port_readable(write->writer->port);
     if (write->request.want_existed) {
         evc_write_submit_look(write, write->writer->port->local_zone,
                               EVC_WANT_FLAGS | EVC_WANT_SIZE, write->deadline_us, on_existed);

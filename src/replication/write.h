@@ -116,7 +116,7 @@ struct evc_write_answer {
 typedef void (*evc_write_fn)(void *ctx, uint64_t tag, const struct evc_write_answer *answer);
 
 struct evc_write_options {
-    unsigned zones_needed; /* 1 to zone count */
+    unsigned zones_needed; /* 1 to the number of zones that are read */
     uint32_t timeout_us;
     uint32_t tombstone_ttl_s;
     uint32_t value_len_max; /* what append and prepend may grow a value to */

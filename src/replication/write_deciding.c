@@ -89,7 +89,7 @@ on_deciding_write(struct evc_node_op *op)
         write->is_decided = true;
         write->is_overtaken = !evc_write_is_newest(write);
         write->existed = true;
-        write->zones_to_go = write->writer->port->zone_count;
+        write->acks_to_go = evc_node_port_readable(write->writer->port);
         evc_write_count_zone(write, op);
         evc_write_answer_if_certain(write);
         evc_write_send_to_zones(write, write->decision.value);
@@ -112,14 +112,14 @@ on_deciding_write(struct evc_node_op *op)
         look_again(write);
         break;
     case EVC_NODE_ERROR:
-        write->zones_to_go = 1;
+        write->acks_to_go = 1;
         evc_write_count_zone(write, op);
         end_with(write, EVC_WRITE_REJECTED);
         break;
     case EVC_NODE_UNKNOWN:
     case EVC_NODE_HIT:
     case EVC_NODE_RESULT_MAX:
-        write->zones_to_go = 1;
+        write->acks_to_go = 1;
         evc_write_count_zone(write, op);
         end_with(write, EVC_WRITE_FAILED);
         break;
@@ -192,14 +192,15 @@ look(struct evc_write *write)
     const struct evc_node_port *port = write->writer->port;
     uint64_t now_us = write->writer->now->mono_us;
     uint64_t left_us = write->deadline_us > now_us ? write->deadline_us - now_us : 0;
-    unsigned zone = (port->local_zone + write->zones_looked) % port->zone_count;
+    unsigned readable = evc_node_port_readable(port);
+    unsigned zone = (port->local_zone + write->zones_looked) % readable;
 
-    while (write->zones_looked < port->zone_count && write->zones_refused >> zone & 1) {
+    while (write->zones_looked < readable && write->zones_refused >> zone & 1) {
         write->zones_looked++;
-        zone = (zone + 1) % port->zone_count;
+        zone = (zone + 1) % readable;
     }
-    if (write->zones_looked < port->zone_count && write->zones_missing < EVC_WRITE_LOOKS_MAX) {
-        unsigned shares = port->zone_count - write->zones_looked + 1; /* one is for the write */
+    if (write->zones_looked < readable && write->zones_missing < EVC_WRITE_LOOKS_MAX) {
+        unsigned shares = readable - write->zones_looked + 1; /* one is for the write */
 
         evc_write_submit_look(write, zone, evc_decision_want(&write->request),
                               now_us + left_us / shares, on_look);

@@ -31,7 +31,7 @@ struct evc_write {
     evc_version version;
     evc_journal_pos journal_pos;
     unsigned stored, refused, unknown, rejected;
-    unsigned zones_to_go; /* zones that may still acknowledge */
+    unsigned acks, acks_to_go; /* of zones that are read: given, and still to come */
     bool existed_known, existed;
 
     /* the deciding kinds */

@@ -50,12 +50,29 @@ static const struct evc_yaml_limits nodes_limits = {1, EVC_CONFIG_NODES_PER_ZONE
 static const struct evc_yaml_limits proxies_limits = {1, EVC_CONFIG_PROXY_MAX};
 static const struct evc_yaml_limits relays_limits = {1, EVC_CONFIG_RELAY_MAX};
 
+static const struct evc_yaml_word zone_state_words[] = {{"serving", EVC_ZONE_SERVING},
+                                                        {"write_only", EVC_ZONE_WRITE_ONLY},
+                                                        {"drained", EVC_ZONE_DRAINED},
+                                                        {NULL, 0}};
+
 static const struct evc_yaml_field zone_fields[] = {
     {"name", evc_yaml_read_name, offsetof(struct evc_config_zone, name), true, NULL},
     {"nodes", evc_config_read_addresses, offsetof(struct evc_config_zone, nodes), true,
      &nodes_limits},
+    {"state", evc_yaml_read_word, offsetof(struct evc_config_zone, state), false, zone_state_words},
     {0},
 };
+
+static bool
+has_serving(const struct evc_config_region *region)
+{
+    for (unsigned i = 0; i < region->zones_count; i++) {
+        if (region->zones[i].state == EVC_ZONE_SERVING) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static int
 read_zones(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
@@ -84,6 +101,9 @@ read_zones(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
                                       zone->name);
             }
         }
+    }
+    if (rc == EVC_OK && !has_serving(region)) {
+        rc = evc_yaml_mistake(yaml, value, "no zone is in state serving; at least one must be");
     }
     return rc;
 }

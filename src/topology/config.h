@@ -31,8 +31,15 @@ struct evc_address {
     unsigned line; /* of the file it stands in */
 };
 
+enum evc_zone_state {
+    EVC_ZONE_SERVING,
+    EVC_ZONE_WRITE_ONLY, /* being filled: not read, and its acknowledgements do not count */
+    EVC_ZONE_DRAINED,    /* left alone */
+};
+
 struct evc_config_zone {
     char *name;
+    enum evc_zone_state state; /* serving */
     struct evc_address *nodes;
     unsigned nodes_count;
 };

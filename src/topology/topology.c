@@ -82,20 +82,15 @@ zone_init(struct evc_topology *topology, unsigned index, const struct evc_config
     return ring_init(zone, error);
 }
 
+/** Checks that the region has a zone of this name. */
 static int
-find_zone(const struct evc_config_region *region, const char *name, unsigned *ret,
-          struct evc_error *error)
+check_zone_name(const struct evc_config_region *region, const char *name, struct evc_error *error)
 {
     char names[EVC_ERROR_TEXT_BYTES / 2] = "";
     size_t len = 0;
 
-    *ret = 0;
-    if (!name) {
-        return EVC_OK;
-    }
     for (unsigned i = 0; i < region->zones_count; i++) {
-        if (strcmp(region->zones[i].name, name) == 0) {
-            *ret = i;
+        if (!name || strcmp(region->zones[i].name, name) == 0) {
             return EVC_OK;
         }
         if (len < sizeof(names)) {
@@ -105,6 +100,32 @@ find_zone(const struct evc_config_region *region, const char *name, unsigned *re
     }
     return evc_error_set(error, EVC_E_NOT_FOUND, "no zone %s in region %s; it has %s", name,
                          region->name, names);
+}
+
+/** Adds the region's zones of one state. */
+static int
+add_zones(struct evc_topology *topology, const struct evc_config_region *region,
+          enum evc_zone_state state, const char *local_zone, struct evc_error *error)
+{
+    for (unsigned i = 0; i < region->zones_count; i++) {
+        const struct evc_config_zone *zone = &region->zones[i];
+        unsigned index = topology->zone_count;
+        int rc;
+
+        if (zone->state != state) {
+            continue;
+        }
+        if (state == EVC_ZONE_SERVING && local_zone && strcmp(zone->name, local_zone) == 0) {
+            topology->local_zone = index;
+        }
+        topology->zone_count++;
+        topology->write_only_count += state == EVC_ZONE_WRITE_ONLY;
+        rc = zone_init(topology, index, zone, error);
+        if (rc != EVC_OK) {
+            return rc;
+        }
+    }
+    return EVC_OK;
 }
 
 static void
@@ -132,14 +153,20 @@ evc_topology_create(const struct evc_config *config, unsigned region_index, cons
     topology->config = config;
     topology->region = region_index;
     topology->refs = 1;
-    rc = find_zone(region, local_zone, &topology->local_zone, error);
+    rc = check_zone_name(region, local_zone, error);
     if (rc == EVC_OK) {
         topology->zones = calloc(region->zones_count, sizeof(*topology->zones));
         rc = topology->zones ? EVC_OK : evc_error_set(error, EVC_E_NOMEM, "out of memory");
     }
-    for (unsigned i = 0; rc == EVC_OK && i < region->zones_count; i++) {
-        topology->zone_count++;
-        rc = zone_init(topology, i, &region->zones[i], error);
+    if (rc == EVC_OK) {
+        rc = add_zones(topology, region, EVC_ZONE_SERVING, local_zone, error);
+    }
+    if (rc == EVC_OK && topology->zone_count == 0) {
+        rc = evc_error_set(error, EVC_E_CONFIG, "region %s has no zone in state serving",
+                           region->name);
+    }
+    if (rc == EVC_OK) {
+        rc = add_zones(topology, region, EVC_ZONE_WRITE_ONLY, local_zone, error);
     }
     if (rc != EVC_OK) {
         topology_free(topology);

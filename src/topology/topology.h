@@ -35,12 +35,18 @@ struct evc_topology {
     unsigned region;                 /* index */
     struct evc_zone *zones;
     unsigned zone_count;
-    unsigned node_count; /* over all zones */
-    unsigned local_zone; /* index of the zone to read first */
-    int refs;            /* atomic */
+    unsigned node_count;       /* over all zones */
+    unsigned write_only_count; /* of zones, the last ones */
+    unsigned local_zone;       /* index of the zone to read first; it is one that is read */
+    int refs;                  /* atomic */
 };
 
-/** local_zone: a zone's name, or NULL for the first. */
+/**
+ * The zones that serve, in the order of the configuration, then those that are written only;
+ * drained ones are left out. local_zone: the name of the zone to read first, or NULL for the first;
+ * one that does not serve leaves the first that does. EVC_E_CONFIG when none serves;
+ * EVC_E_NOT_FOUND.
+ */
 EVC_MUST_USE int evc_topology_create(const struct evc_config *config, unsigned region,
                                      const char *local_zone, struct evc_topology **ret,
                                      struct evc_error *error);

@@ -44,7 +44,7 @@ def test_zones__add_after_the_local_node_restarted__is_refused_as_before(system)
     set_all(client)
     s.restart(f"virginia/node/{s.regions['virginia'].zones[0].name}/0")
     deadline = time.monotonic() + LIMIT_S
-    while client.stats("zones")[s.regions["virginia"].zones[0].name] != "nodes=1 up=1 local=yes":
+    while client.stats("zones")[s.regions["virginia"].zones[0].name] != "nodes=1 up=1 local=yes state=serving":
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert client.ask(b"add %s 0 0 1\r\nx" % KEYS[0]) == b"NOT_STORED"
@@ -83,6 +83,34 @@ def test_zones__many_clients_count_through_two_proxies__each_counts_once(system)
     s.wait_quiet(60.0)
     assert set(s.values(b"counter").values()) == {b"%d" % (COUNTERS_CLIENTS * COUNTS)}
     s.assert_converged([b"counter"])
+
+
+def test_zones__states__say_who_is_written_and_who_is_read(system):
+    s = system(regions=2, zones=3, nodes=1, states=("drained", "write_only", "serving"))
+    drained, filling, serving = (zone.name for zone in s.regions["virginia"].zones)
+    client = s.proxy("virginia")
+    assert set(client.stats("zones")) == {filling, serving}
+    assert client.stats("zones")[filling].endswith("local=no state=write_only")
+    set_all(client)
+    s.wait_quiet()
+    for key in KEYS[:20]:
+        values = s.values(key)
+        assert values[drained] is None and values[filling] == values[serving] == b"value"
+        assert values[drained.replace("virginia", "oregon")] is None
+        assert values[filling.replace("virginia", "oregon")] == b"value"
+    # The serving zone loses one: it is a miss, though the zone being filled has it.
+    s.node("virginia", 2).ask(b"md %s" % KEYS[0])
+    assert client.get(KEYS[0]) is None
+    assert client.ask(b"add %s 0 0 1\r\nx" % KEYS[0]) == b"STORED"
+    # And a write that only that zone has taken is not acknowledged.
+    node = f"virginia/node/{serving}/0"
+    s.kill(node, signal.SIGSTOP)
+    try:
+        assert client.ask(b"set %s 0 0 1\r\nx" % KEYS[1]).startswith(b"SERVER_ERROR not enough zones acknowledged the write (0 of 1)")
+    finally:
+        s.kill(node, signal.SIGCONT)
+    s.wait_quiet(60.0)
+    assert s.values(KEYS[1])[serving] == s.values(KEYS[1])[filling]
 
 
 def test_flush_all__one_region__others_keep_theirs_and_newer_writes_stay(system):

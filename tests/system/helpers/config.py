@@ -21,6 +21,7 @@ class Shape:
     queue: str = ""         # further settings inside queue: {...}, such as "size: 1MiB"
     node: str = "memory: 16MiB"
     extra: str = ""
+    states: tuple = ()      # of each region's zones, "serving" where there is none
 
 
 def write(shape, directory):
@@ -53,8 +54,9 @@ def write(shape, directory):
                                    if admins[region.name] else region.admin),
                   f"    relays: {flow(region.relays)}",
                   "    zones:"]
-        lines += [f"      - {{name: {zone.name}, nodes: {flow(zone.nodes)}}}"
-                  for zone in region.zones]
+        states = [*shape.states, *["serving"] * (shape.zones - len(shape.states))]
+        lines += [f"      - {{name: {zone.name}, nodes: {flow(zone.nodes)}, state: {state}}}"
+                  for zone, state in zip(region.zones, states)]
     path = directory / "cache.yaml"
     path.write_text("\n".join(lines) + "\n" + shape.extra, encoding="utf-8")
     return path, regions

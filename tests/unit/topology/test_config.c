@@ -193,6 +193,10 @@ static const struct mistake {
      "2: size 1KiB is out of range; 65536B to 1073741824B are allowed"},
     {HEAD "timeouts: {read: 250}\n",
      "2: read \"250\" must be a whole number with a unit (ms, s, m, h)"},
+    {"cache: c\nqueue: {kind: embedded, path: q}\nregions:\n  - name: r\n    proxies: [h:1]\n"
+     "    receivers: [h:2]\n    admin: h:3\n    relays: [h:4]\n    zones:\n"
+     "      - {name: z, nodes: [h:5], state: drained}\n",
+     "10: no zone is in state serving; at least one must be"},
     {HEAD "reads: {hedge: sometimes}\n",
      "2: hedge \"sometimes\" is not known; allowed are off, measured, and a duration from 1ms to "
      "60s"},

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what evcache needs to be built, tested and shown, on Debian 12 and 13, as root or with sudo; then puts a memcached
-# under build/ (tools/memcached.sh). Asks nothing. When everything is there it changes nothing and needs neither root nor network.
+# Installs what evcache needs to be built, tested and shown, on Debian 12 and 13, as root or with sudo; then puts a memcached and
+# Prometheus under build/ (tools/memcached.sh, tools/prometheus.sh). Asks nothing. When everything is there it changes nothing
+# and needs neither root nor network.
 #
 #   tools/deps.sh [--quiet]    --quiet says nothing when there was nothing to do
 set -eu
@@ -81,6 +82,7 @@ if [ -n "$missing" ]; then
     install_missing
 fi
 "$top/tools/memcached.sh"
+"$top/tools/prometheus.sh"
 if [ -z "$missing" ] && [ "${1:-}" != --quiet ]; then
     say "everything is installed"
 fi

@@ -17,8 +17,8 @@ timeval_us(struct timeval time)
     return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
 }
 
-static uint64_t
-cpu_us(void)
+uint64_t
+evc_report_cpu_us(void)
 {
     struct rusage usage;
 
@@ -38,7 +38,7 @@ evc_report_process(const struct evc_report_identity *identity)
         identity->config->cache, "region", identity->config->regions[identity->region].name,
         "index", (int)identity->index, "pid", (int)getpid(), "version", EVC_VERSION, "now_us",
         (json_int_t)now_us, "uptime_s", (json_int_t)((now_us - identity->started_us) / 1000000),
-        "cpu_us", (json_int_t)cpu_us());
+        "cpu_us", (json_int_t)evc_report_cpu_us());
 }
 
 json_t *

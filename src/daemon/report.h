@@ -25,6 +25,9 @@ struct evc_report_identity {
  * of this process). */
 json_t *evc_report_process(const struct evc_report_identity *identity);
 
+/** User and system time of this process, microseconds. */
+uint64_t evc_report_cpu_us(void);
+
 /** bytes_used, bytes_max, waiting, lost, replayed. */
 json_t *evc_report_journal(const struct evc_journal_stats *stats);
 

@@ -28,6 +28,7 @@
 
 #include "base/error.h"
 #include "base/histogram.h"
+#include "base/latency.h"
 #include "meta/node_op.h"
 #include "net/loop.h"
 #include "topology/topology.h"
@@ -87,7 +88,8 @@ struct evc_engine_node_stats {
     uint64_t ops_total, refused_total, unknown_total, errors_total, reconnects_total;
     uint64_t in_flight;
     uint64_t bytes_in, bytes_out;
-    char why[128]; /* last reason for not being UP; kept when it is UP again */
+    struct evc_latency answers; /* from submission to answer, of what was not given up */
+    char why[128];              /* last reason for not being UP; kept when it is UP again */
 };
 
 /** Owner thread. node: 0 to topology->node_count - 1. */

@@ -281,6 +281,7 @@ on_answer(struct evc_node_conn *conn, enum evc_node_result result,
     if (op != NULL) {
         evc_list_remove(&op->link);
         conn->errors_total += result == EVC_NODE_ERROR;
+        evc_latency_record(&conn->answers, conn->shared->loop->now.mono_us - op->sent_us);
         op->result = result;
         op->reply = *reply;
         op->executor = NULL;
@@ -539,6 +540,7 @@ evc_node_conn_stats(const struct evc_node_conn *conn, struct evc_engine_node_sta
         .in_flight = conn->tail - conn->head,
         .bytes_in = conn->bytes_in + (is_open ? conn->stream.bytes_in : 0),
         .bytes_out = conn->bytes_out + (is_open ? conn->stream.bytes_out : 0),
+        .answers = conn->answers,
     };
     memcpy(ret->why, conn->why, sizeof(ret->why));
 }

@@ -58,6 +58,7 @@ struct evc_node_conn {
     enum evc_node_state told_state; /* what on_node_state was last told */
     uint64_t ops_total, refused_total, unknown_total, errors_total, connects_total;
     uint64_t bytes_in, bytes_out; /* of former connections */
+    struct evc_latency answers;   /* from submission to answer */
     char why[128];
 };
 

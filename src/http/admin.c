@@ -34,6 +34,10 @@ struct admin_route {
     json_t *(*respond)(const struct evc_admin_handler *handler, unsigned *ret_code);
 };
 
+static const char metrics_path[] = "/metrics";
+static const char type_of_json[] = "application/json";
+static const char type_of_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
+
 static json_t *
 respond_status(const struct evc_admin_handler *handler, unsigned *ret_code)
 {
@@ -75,29 +79,59 @@ route_find(const char *path)
     return NULL;
 }
 
-/** Queues body (taken; may be NULL: an empty object) with its headers. */
+/** Queues text (taken; len bytes) with its headers. */
 static enum MHD_Result
-send_json(struct MHD_Connection *connection, unsigned code, json_t *body)
+send_text(struct MHD_Connection *connection, unsigned code, const char *type, char *text,
+          size_t len)
 {
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : strdup("{}");
-
-    json_decref(body);
-    if (text == NULL) {
-        return MHD_NO;
-    }
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+        MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
+
     if (response == NULL) {
         free(text);
         return MHD_NO;
     }
-    (void)MHD_add_response_header(response, "Content-Type", "application/json");
+    (void)MHD_add_response_header(response, "Content-Type", type);
     (void)MHD_add_response_header(response, "Cache-Control", "no-store");
     if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
         (void)MHD_add_response_header(response, "Allow", "GET");
     }
     enum MHD_Result result = MHD_queue_response(connection, code, response);
     MHD_destroy_response(response);
+    return result;
+}
+
+/** Queues body (taken; may be NULL: an empty object). */
+static enum MHD_Result
+send_json(struct MHD_Connection *connection, unsigned code, json_t *body)
+{
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : strdup("{}");
+
+    json_decref(body);
+    return text != NULL ? send_text(connection, code, type_of_json, text, strlen(text)) : MHD_NO;
+}
+
+static enum MHD_Result
+send_metrics(struct MHD_Connection *connection, const struct evc_admin_handler *handler)
+{
+    struct evc_metric_page page;
+    enum MHD_Result result;
+
+    evc_metric_page_init(&page);
+    if (!handler->metrics(handler->ctx, &page) || page.is_cut) {
+        result = send_json(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                           json_pack("{s:s}", "error", "there are no metrics now"));
+    } else {
+        struct evc_slice text = evc_buf_slice(&page.out);
+        char *copy = malloc(text.len + 1);
+
+        result = MHD_NO;
+        if (copy != NULL) {
+            memcpy(copy, text.ptr, text.len);
+            result = send_text(connection, MHD_HTTP_OK, type_of_metrics, copy, text.len);
+        }
+    }
+    evc_metric_page_finish(&page);
     return result;
 }
 
@@ -114,6 +148,9 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *path, const
     if (strcmp(method, "GET") != 0) {
         return send_json(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
                          json_pack("{s:s}", "error", "only GET is served"));
+    }
+    if (strcmp(path, metrics_path) == 0 && admin->handler.metrics != NULL) {
+        return send_metrics(connection, &admin->handler);
     }
     const struct admin_route *route = route_find(path);
     if (route == NULL) {

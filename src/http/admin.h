@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The admin address of a process: HTTP on its own thread (libmicrohttpd), never on a worker's loop.
- * Serves GET /status.json, /healthz (the process lives) and /readyz (it can do its work: 200, else
- * 503); 404 and 405 otherwise. All bodies are JSON. Status is made by the process's own callbacks,
- * on the HTTP thread. Below it the client of the tools and of `evcache up`.
+ * Serves GET /status.json, /metrics (Prometheus text), /healthz (the process lives) and /readyz (it
+ * can do its work: 200, else 503); 404 and 405 otherwise, in JSON. Status and metrics are made by
+ * the process's own callbacks, on the HTTP thread. Below it the client of the tools and of `evcache
+ * up`.
  */
 #ifndef EVC_HTTP_ADMIN_H
 #define EVC_HTTP_ADMIN_H
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/metric.h"
 #include "topology/config.h"
 
 enum {
@@ -23,6 +25,8 @@ enum {
 struct evc_admin_handler {
     /** A new JSON object (the caller takes it), or NULL: 503. HTTP thread. */
     json_t *(*status)(void *ctx);
+    /** Writes the families of /metrics. False: 503. NULL: there is no such path. HTTP thread. */
+    bool (*metrics)(void *ctx, struct evc_metric_page *page);
     bool (*is_ready)(void *ctx); /* HTTP thread */
     void *ctx;
 };

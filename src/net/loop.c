@@ -74,6 +74,7 @@ end_turn(struct evc_loop *loop)
         evc_loop_keep_awake(loop);
     }
     busy_us = evc_clock_mono_us() - loop->turn_started_us;
+    evc_latency_record(&loop->turns, busy_us);
     if (busy_us > loop->turn_busy_us_max) {
         loop->turn_busy_us_max = busy_us;
     }

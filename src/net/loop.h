@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/latency.h"
 #include "base/list.h"
 
 enum {
@@ -37,6 +38,7 @@ struct evc_loop {
     struct evc_list hooks; /* end of turn */
     struct evc_list ticks;
     uint64_t turn_busy_us_max; /* the longest turn so far: how late anything here may be */
+    struct evc_latency turns;  /* how long turns took */
 
     /* what streams do at the loop's pace; src/net only */
     struct evc_list dirty;            /* with gathered output */

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "base/metric.h"
 #include "http/admin.h"
 #include "proxy/proxy.h"
 #include "proxy/worker.h"
@@ -40,6 +41,13 @@ void evc_proxy_collect(void *ctx, struct evc_service *service, struct evc_totals
 
 /** The body of /status.json: docs/status.md has its fields. Any thread. NULL without memory. */
 json_t *evc_proxy_status(void *ctx);
+
+/** The body of /metrics. Any thread. False without memory. */
+bool evc_proxy_metrics(void *ctx, struct evc_metric_page *page);
+
+/** Adds all workers up. nodes, scratch: an array by node index each. Any thread. */
+void evc_proxy_sum(struct evc_proxy *proxy, struct evc_worker_figures *ret,
+                   struct evc_engine_node_stats *nodes, struct evc_engine_node_stats *scratch);
 
 /** Whether every worker can reach its nodes. Any thread. */
 bool evc_proxy_is_ready(void *ctx);

@@ -148,6 +148,7 @@ start_admin(struct evc_proxy *proxy, struct evc_error *error)
 {
     const struct evc_admin_handler handler = {
         .status = evc_proxy_status,
+        .metrics = evc_proxy_metrics,
         .is_ready = evc_proxy_is_ready,
         .ctx = proxy,
     };

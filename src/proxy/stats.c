@@ -6,7 +6,6 @@
 #include "proxy/stats.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 static_assert(sizeof(struct evc_counters) % sizeof(uint64_t) == 0, "counters only");
@@ -14,49 +13,40 @@ static_assert(sizeof(struct evc_reader_stats) % sizeof(uint64_t) == 0, "counters
 static_assert(sizeof(struct evc_write_stats) % sizeof(uint64_t) == 0, "counters only");
 static_assert(sizeof(struct evc_apply_stats) % sizeof(uint64_t) == 0, "counters only");
 
+static_assert(sizeof(struct evc_worker_figures) % sizeof(uint64_t) == 0, "whole words");
+
 int
 evc_figures_box_init(struct evc_figures_box *box, unsigned node_count)
 {
-    *box = (struct evc_figures_box){.node_count = node_count};
-    box->nodes = calloc(node_count > 0 ? node_count : 1, sizeof(*box->nodes));
-    if (!box->nodes) {
-        return EVC_E_NOMEM;
-    }
-    pthread_mutex_init(&box->lock, NULL);
-    return EVC_OK;
+    box->node_count = node_count;
+    return evc_cell_init(&box->cell, sizeof(struct evc_worker_figures) +
+                                         node_count * sizeof(struct evc_engine_node_stats));
 }
 
 void
 evc_figures_box_finish(struct evc_figures_box *box)
 {
-    if (!box->nodes) {
-        return;
-    }
-    pthread_mutex_destroy(&box->lock);
-    free(box->nodes);
-    box->nodes = NULL;
+    evc_cell_finish(&box->cell);
 }
 
 void
 evc_figures_box_put(struct evc_figures_box *box, const struct evc_worker_figures *figures,
                     const struct evc_engine_node_stats *nodes)
 {
-    pthread_mutex_lock(&box->lock);
-    box->figures = *figures;
-    memcpy(box->nodes, nodes, box->node_count * sizeof(*nodes));
-    pthread_mutex_unlock(&box->lock);
+    evc_cell_begin(&box->cell);
+    evc_cell_put(&box->cell, 0, figures, sizeof(*figures));
+    evc_cell_put(&box->cell, sizeof(*figures), nodes, box->node_count * sizeof(*nodes));
+    evc_cell_end(&box->cell);
 }
 
 void
 evc_figures_box_get(struct evc_figures_box *box, struct evc_worker_figures *ret,
                     struct evc_engine_node_stats *nodes)
 {
-    pthread_mutex_lock(&box->lock);
-    *ret = box->figures;
+    evc_cell_get(&box->cell, 0, ret, sizeof(*ret));
     if (nodes) {
-        memcpy(nodes, box->nodes, box->node_count * sizeof(*nodes));
+        evc_cell_get(&box->cell, sizeof(*ret), nodes, box->node_count * sizeof(*nodes));
     }
-    pthread_mutex_unlock(&box->lock);
 }
 
 /** Adds two structs of nothing but uint64_t. */
@@ -87,6 +77,7 @@ evc_figures_add(struct evc_worker_figures *into, const struct evc_worker_figures
     if (from->turn_busy_us_max > into->turn_busy_us_max) {
         into->turn_busy_us_max = from->turn_busy_us_max;
     }
+    evc_latency_add(&into->turns, &from->turns);
     into->is_ready = into->is_ready && from->is_ready;
 }
 
@@ -101,6 +92,7 @@ evc_node_figures_add(struct evc_engine_node_stats *into, const struct evc_engine
     into->in_flight += from->in_flight;
     into->bytes_in += from->bytes_in;
     into->bytes_out += from->bytes_out;
+    evc_latency_add(&into->answers, &from->answers);
     if (into->state == EVC_NODE_STATE_UP && from->state != EVC_NODE_STATE_UP) {
         into->state = from->state;
         memcpy(into->why, from->why, sizeof(into->why));

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The figures of a proxy. Each worker counts in plain cells of its own and publishes a copy of them
- * under a lock every EVC_STATS_PUBLISH_MS, and whenever one of its own clients asks; whoever wants
- * the figures of all workers (a stats command, /status.json) adds the published copies. So the
- * request path has no shared cell at all, and what a reader sees of other workers is at most that
- * old.
+ * The figures of a proxy. Each worker counts in plain memory of its own and publishes a copy (a
+ * cell, read without a lock) every EVC_STATS_PUBLISH_MS, and whenever one of its own clients asks;
+ * whoever wants the figures of all workers (a stats command, /status.json) adds the published
+ * copies. So the request path has no shared cell at all, and what a reader sees of other workers is
+ * at most that old.
  */
 #ifndef EVC_PROXY_STATS_H
 #define EVC_PROXY_STATS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cell.h"
 #include "engine/engine.h"
 #include "engine/read.h"
 #include "replication/apply.h"
@@ -52,6 +52,7 @@ struct evc_worker_figures {
     struct evc_apply_stats applies;
     uint64_t clock_refused;
     uint64_t turn_busy_us_max;
+    struct evc_latency turns;
     bool is_ready;
 };
 
@@ -66,10 +67,8 @@ struct evc_totals {
 
 /** Where a worker publishes. Any thread reads. */
 struct evc_figures_box {
-    pthread_mutex_t lock;
-    struct evc_worker_figures figures;   /* under lock */
-    struct evc_engine_node_stats *nodes; /* under lock */
-    unsigned node_count;                 /* immutable after init */
+    struct evc_cell cell; /* the figures, then those of the nodes */
+    unsigned node_count;  /* immutable after init */
 };
 
 /** 0 or EVC_E_NOMEM. */

@@ -11,13 +11,6 @@
 #include "meta/replication.h"
 #include "proxy/process.h"
 
-static const char *const write_result_names[EVC_WRITE_RESULT_MAX] = {
-    [EVC_WRITE_STORED] = "stored",   [EVC_WRITE_NOT_STORED] = "not_stored",
-    [EVC_WRITE_EXISTS] = "exists",   [EVC_WRITE_NOT_FOUND] = "not_found",
-    [EVC_WRITE_DELETED] = "deleted", [EVC_WRITE_TOUCHED] = "touched",
-    [EVC_WRITE_FAILED] = "failed",   [EVC_WRITE_REJECTED] = "rejected",
-};
-
 /* --- sums --- */
 
 static struct evc_worker *
@@ -31,10 +24,9 @@ worker_of_service(struct evc_proxy *proxy, const struct evc_service *service)
     return NULL;
 }
 
-/** Adds all workers up. nodes: topology->node_count cells, each; scratch likewise. */
-static void
-sum_workers(struct evc_proxy *proxy, struct evc_worker_figures *ret,
-            struct evc_engine_node_stats *nodes, struct evc_engine_node_stats *scratch)
+void
+evc_proxy_sum(struct evc_proxy *proxy, struct evc_worker_figures *ret,
+              struct evc_engine_node_stats *nodes, struct evc_engine_node_stats *scratch)
 {
     unsigned node_count = proxy->topology->node_count;
 
@@ -64,7 +56,7 @@ evc_proxy_collect(void *ctx, struct evc_service *service, struct evc_totals *ret
         .nodes = nodes,
         .started_unix_us = proxy->started_unix_us,
     };
-    sum_workers(proxy, &ret->sum, nodes, nodes + proxy->topology->node_count);
+    evc_proxy_sum(proxy, &ret->sum, nodes, nodes + proxy->topology->node_count);
 }
 
 bool
@@ -91,7 +83,8 @@ writes_json(const struct evc_write_stats *stats)
     json_t *json = json_object();
 
     for (unsigned i = 0; i < EVC_WRITE_RESULT_MAX; i++) {
-        (void)evc_report_set(json, write_result_names[i], stats->result[i]);
+        (void)evc_report_set(json, evc_write_result_str((enum evc_write_result)i),
+                             stats->result[i]);
     }
     (void)evc_report_set(json, "in_flight", stats->in_flight);
     (void)evc_report_set(json, "zone_failures", stats->zone_failures_total);
@@ -261,7 +254,7 @@ nodes_json(struct evc_proxy *proxy)
     if (!nodes) {
         return json;
     }
-    sum_workers(proxy, &sum, nodes, nodes + topology->node_count);
+    evc_proxy_sum(proxy, &sum, nodes, nodes + topology->node_count);
     for (unsigned z = 0; z < topology->zone_count; z++) {
         for (unsigned n = 0; n < topology->zones[z].node_count; n++) {
             const struct evc_node *node = &topology->zones[z].nodes[n];

@@ -24,6 +24,7 @@ evc_worker_publish(struct evc_worker *worker)
         .applies = worker->applier.stats,
         .clock_refused = worker->clock.refused_total,
         .turn_busy_us_max = worker->loop.turn_busy_us_max,
+        .turns = worker->loop.turns,
         .is_ready = worker->state == EVC_WORKER_RUNNING && evc_engine_is_ready(worker->engine),
     };
 

@@ -50,7 +50,7 @@ struct evc_worker {
     bool has_thread, has_loop, has_service;
     /* shared, atomic */
     atomic_bool want_stop;
-    /* shared, under its own lock */
+    /* shared: published by its owner, read by any thread */
     struct evc_figures_box box;
     /* owner thread */
     enum evc_worker_state state;

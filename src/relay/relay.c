@@ -112,7 +112,9 @@ on_node_state(void *ctx, const struct evc_node *node, enum evc_node_state state,
 struct report_call {
     struct evc_relay *relay;
     json_t *report;
+    struct evc_metric_page *page;
     bool is_ready;
+    bool has_metrics;
 };
 
 static void
@@ -133,6 +135,24 @@ admin_status(void *ctx)
         return NULL;
     }
     return call.report;
+}
+
+static void
+make_metrics(void *arg)
+{
+    struct report_call *call = arg;
+
+    call->has_metrics = evc_relay_metrics(call->relay, call->page);
+}
+
+static bool
+admin_metrics(void *ctx, struct evc_metric_page *page)
+{
+    struct report_call call = {.relay = ctx, .page = page};
+
+    return evc_loop_call(&call.relay->loop, make_metrics, &call, RELAY_STATUS_TIMEOUT_MS) ==
+               EVC_OK &&
+           call.has_metrics;
 }
 
 static void
@@ -392,6 +412,7 @@ start(struct evc_relay *relay, struct evc_error *error)
     return evc_admin_start(&relay->region->relays[relay->options.index],
                            &(struct evc_admin_handler){
                                .status = admin_status,
+                               .metrics = admin_metrics,
                                .is_ready = admin_is_ready,
                                .ctx = relay,
                            },

@@ -139,6 +139,16 @@ report_nodes(const struct evc_relay *relay)
     return array;
 }
 
+void
+evc_relay_commit_all(struct evc_relay *relay)
+{
+    /* The queue counts its backlog from what is committed: then the books must stand there too. */
+    evc_group_commit(&relay->repair_group, true);
+    for (unsigned i = 0; i < relay->destination_count; i++) {
+        evc_group_commit(&relay->destinations[i].group, true);
+    }
+}
+
 json_t *
 evc_relay_report(struct evc_relay *relay)
 {
@@ -155,11 +165,7 @@ evc_relay_report(struct evc_relay *relay)
     if (!object) {
         return NULL;
     }
-    /* The queue counts its backlog from what is committed: then the books must stand there too. */
-    evc_group_commit(&relay->repair_group, true);
-    for (unsigned i = 0; i < relay->destination_count; i++) {
-        evc_group_commit(&relay->destinations[i].group, true);
-    }
+    evc_relay_commit_all(relay);
     evc_journal_stats(relay->journal, &journal);
     evc_report_set(object, "slot", evc_journal_slot(relay->journal));
     evc_report_set(object, "lost_at_journal", journal.lost_total);

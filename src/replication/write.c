@@ -9,6 +9,20 @@
 #include "meta/expiry.h"
 #include "replication/rule.h"
 
+static const char *const result_names[EVC_WRITE_RESULT_MAX] = {
+    [EVC_WRITE_STORED] = "stored",   [EVC_WRITE_NOT_STORED] = "not_stored",
+    [EVC_WRITE_EXISTS] = "exists",   [EVC_WRITE_NOT_FOUND] = "not_found",
+    [EVC_WRITE_DELETED] = "deleted", [EVC_WRITE_TOUCHED] = "touched",
+    [EVC_WRITE_COUNTED] = "counted", [EVC_WRITE_NON_NUMERIC] = "non_numeric",
+    [EVC_WRITE_FAILED] = "failed",   [EVC_WRITE_REJECTED] = "rejected",
+};
+
+const char *
+evc_write_result_str(enum evc_write_result result)
+{
+    return (unsigned)result < EVC_WRITE_RESULT_MAX ? result_names[result] : "invalid";
+}
+
 static size_t
 write_bytes(const struct evc_writer *writer)
 {

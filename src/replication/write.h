@@ -75,6 +75,8 @@ enum evc_write_result {
     EVC_WRITE_RESULT_MAX,
 };
 
+const char *evc_write_result_str(enum evc_write_result result);
+
 /** What a zone has said of a write so far. */
 enum evc_write_zone {
     EVC_WRITE_ZONE_NOT_ASKED, /* to write: what the deciding kinds only look at is not asked */

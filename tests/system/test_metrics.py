@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/metrics of real processes: Prometheus takes it, and it says what the books say."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from evc import metrics
+from helpers.system import TOP
+
+PROMTOOL = TOP / "build" / "prometheus" / "promtool"
+
+
+def addresses(s):
+    """Every admin address of the cache: one per proxy, one per relay."""
+    for region in s.regions.values():
+        yield region.admin
+        yield from region.relays
+
+
+def relay_page(s, region):
+    return metrics.page(s.regions[region].relays[0])
+
+
+@pytest.fixture(name="cache", scope="module")
+def cache_fixture(shared_system):
+    s = shared_system(regions=3, zones=2, nodes=2)
+    proxy = s.proxy("virginia")
+    for n in range(300):
+        assert proxy.set(f"key-{n}", b"v" * 100) == b"STORED"
+    for n in range(10):
+        assert proxy.get(f"key-{n}") == b"v" * 100
+    assert proxy.get("nobody wrote this".replace(" ", "-")) is None
+    s.wait_quiet()
+    return s
+
+
+def test_metrics__every_process__promtool_finds_nothing(cache):
+    for address in addresses(cache):
+        done = subprocess.run([PROMTOOL, "check", "metrics"], input=metrics.fetch(address), text=True,
+                              capture_output=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), address
+
+
+def test_metrics__every_family__named_and_typed_as_the_rules_say(cache):
+    for address in addresses(cache):
+        for name, kind in metrics.page(address).families.items():
+            assert name.startswith("evcache_")
+            assert (kind == "counter") == name.endswith("_total"), name
+            assert kind != "histogram" or name.endswith("_seconds"), name
+
+
+def test_metrics__quiet_cache__the_books_of_status(cache):
+    document = cache.wait_quiet()
+    for pair in document["pairs"]:
+        page = relay_page(cache, pair["source"])
+        labels = {"source": pair["source"], "destination": pair["destination"]}
+        for outcome, count in pair["outcomes"].items():
+            assert page.sum("evcache_replication_outcomes_total", outcome=outcome, **labels) == count
+        assert page.sum("evcache_replication_lost_events_total", **labels) == 0
+        assert page.sum("evcache_replication_backlog_events", **labels) == 0
+        assert page.sum("evcache_replication_oldest_event_seconds", **labels) == 0
+        assert len(page.all("evcache_replication_received_events_total", **labels)) == 4
+        produced = (page.sum("evcache_produced_events_total")
+                    + metrics.page(cache.regions[pair["source"]].admin)
+                    .sum("evcache_produced_events_total"))
+        assert produced == pair["produced"]
+        if pair["group"] == "ship":
+            assert page.sum("evcache_replication_lag_seconds_count", **labels) == \
+                pair["lag_us"]["count"]
+            assert page.sum("evcache_replication_lag_seconds_bucket", le="+Inf", **labels) == \
+                pair["lag_us"]["count"]
+
+
+def test_metrics__requests_of_an_application__counted_by_command_and_result(cache):
+    page = metrics.page(cache.regions["virginia"].admin)
+    assert page.sum("evcache_proxy_results_total", command="get", result="hit") == 10
+    assert page.sum("evcache_proxy_results_total", command="get", result="miss") == 1
+    assert page.sum("evcache_proxy_requests_total", command="set") == 300
+    assert page.sum("evcache_proxy_writes_total", result="stored") == 300
+    assert page.sum("evcache_proxy_received_bytes_total") > 30000
+    assert page.sum("evcache_loop_turn_seconds_count") > 0
+    nodes = page.all("evcache_node_up")
+    assert len(nodes) == 4 and all(value == 1 for _, value in nodes)
+    for labels, _ in nodes:
+        answered = page.sum("evcache_node_answer_seconds_count", node=labels["node"])
+        assert 0 < answered <= page.sum("evcache_node_operations_total", node=labels["node"])
+    oregon = metrics.page(cache.regions["oregon"].admin)
+    assert oregon.sum("evcache_proxy_applies_total", result="applied") == 300
+
+
+def test_metrics__a_node_dies__its_sample_says_so(system):
+    s = system(regions=1, zones=2)
+    s.kill("virginia/node/virginia-b/0", signal.SIGSTOP)  # silent, not gone
+    pid = s.pid("virginia/node/virginia-b/0")
+    try:
+        proxy = s.proxy("virginia")
+        deadline = time.monotonic() + 10
+        while True:
+            proxy.set("key", b"v")
+            page = metrics.page(s.regions["virginia"].admin)
+            if page.sum("evcache_node_up", zone="virginia-b") == 0 or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        assert page.sum("evcache_node_up", zone="virginia-b") == 0
+        assert page.sum("evcache_node_up", zone="virginia-a") == 1
+        assert page.sum("evcache_node_unanswered_total", zone="virginia-b") > 0
+        assert page.sum("evcache_proxy_zone_failures_total") > 0
+    finally:
+        os.kill(pid, signal.SIGCONT)

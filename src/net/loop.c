@@ -304,7 +304,7 @@ init_fields(struct evc_loop *loop)
     evc_list_init(&loop->ticks);
     evc_list_init(&loop->dirty);
     evc_list_init(&loop->resumed);
-    evc_list_init(&loop->fat);
+    evc_list_init(&loop->holding);
     evc_list_init(&loop->lingering);
     evc_list_init(&loop->calls);
     evc_list_init(&loop->stream_tick.link);

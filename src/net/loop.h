@@ -43,10 +43,10 @@ struct evc_loop {
     /* what streams do at the loop's pace; src/net only */
     struct evc_list dirty;            /* with gathered output */
     struct evc_list resumed;          /* whose kept input is given again in the next turn */
-    struct evc_list fat;              /* with buffers worth giving back once they are out of use */
+    struct evc_list holding;          /* with buffers, given back once they are out of use */
     struct evc_list lingering;        /* closing after their output has left */
-    struct evc_loop_hook stream_tick; /* on ticks while fat or lingering has any */
-    uint64_t fat_sweep_us;
+    struct evc_loop_hook stream_tick; /* on ticks while holding or lingering has any */
+    uint64_t memory_sweep_us;
     char *read_bytes; /* EVC_LOOP_READ_BYTES */
 
     /* internal */

@@ -17,7 +17,7 @@
 
 enum {
     SHARED_REST_BYTES_MAX = 64 * 1024, /* a longer rest of input is not moved in front of a read */
-    FAT_SWEEP_US = 1000000,
+    MEMORY_SWEEP_US = 1000000,
 };
 
 static struct evc_stream *
@@ -28,18 +28,18 @@ stream_of(const void *handle)
 
 /* --- memory --- */
 
-/** A large buffer was used: it stays until a sweep has not seen it in use. */
+/** A buffer was used: it stays until a sweep has not seen it in use. */
 static void
-note_fat(struct evc_stream *stream, const struct evc_buf *buf)
+note_memory(struct evc_stream *stream, const struct evc_buf *buf)
 {
     struct evc_loop *loop = stream->loop;
 
-    if (buf->capacity <= EVC_STREAM_KEEP_BYTES) {
+    if (buf->capacity == 0) {
         return;
     }
-    stream->is_fat_used = true;
-    if (evc_list_is_empty(&stream->fat_link)) {
-        evc_list_push_back(&loop->fat, &stream->fat_link);
+    stream->is_memory_used = true;
+    if (evc_list_is_empty(&stream->holding_link)) {
+        evc_list_push_back(&loop->holding, &stream->holding_link);
         if (evc_list_is_empty(&loop->stream_tick.link)) {
             evc_loop_add_tick(loop, &loop->stream_tick);
         }
@@ -47,29 +47,28 @@ note_fat(struct evc_stream *stream, const struct evc_buf *buf)
 }
 
 static bool
-is_thin(const struct evc_stream *stream)
+holds_memory(const struct evc_stream *stream)
 {
-    return stream->input.capacity <= EVC_STREAM_KEEP_BYTES &&
-           stream->output.capacity <= EVC_STREAM_KEEP_BYTES &&
-           stream->sending.capacity <= EVC_STREAM_KEEP_BYTES;
+    return stream->input.capacity > 0 || stream->output.capacity > 0 ||
+           stream->sending.capacity > 0;
 }
 
 static void
-sweep_fat(struct evc_loop *loop)
+sweep_memory(struct evc_loop *loop)
 {
     struct evc_list *next;
 
-    for (struct evc_list *link = loop->fat.next; link != &loop->fat; link = next) {
-        struct evc_stream *stream = EVC_CONTAINER_OF(link, struct evc_stream, fat_link);
+    for (struct evc_list *link = loop->holding.next; link != &loop->holding; link = next) {
+        struct evc_stream *stream = EVC_CONTAINER_OF(link, struct evc_stream, holding_link);
 
         next = link->next;
-        if (!stream->is_fat_used) {
-            evc_buf_shrink(&stream->input, EVC_STREAM_KEEP_BYTES);
-            evc_buf_shrink(&stream->output, EVC_STREAM_KEEP_BYTES);
-            evc_buf_shrink(&stream->sending, EVC_STREAM_KEEP_BYTES);
+        if (!stream->is_memory_used) {
+            evc_buf_shrink(&stream->input, 0);
+            evc_buf_shrink(&stream->output, 0);
+            evc_buf_shrink(&stream->sending, 0);
         }
-        stream->is_fat_used = false;
-        if (is_thin(stream)) {
+        stream->is_memory_used = false;
+        if (!holds_memory(stream)) {
             evc_list_remove(link);
         }
     }
@@ -82,7 +81,7 @@ leave_lists(struct evc_stream *stream)
 {
     evc_list_remove(&stream->dirty_link);
     evc_list_remove(&stream->resumed_link);
-    evc_list_remove(&stream->fat_link);
+    evc_list_remove(&stream->holding_link);
     evc_list_remove(&stream->linger_link);
 }
 
@@ -154,7 +153,7 @@ give_kept(struct evc_stream *stream)
     size_t len = evc_buf_len(&stream->input);
     size_t used;
 
-    note_fat(stream, &stream->input);
+    note_memory(stream, &stream->input);
     used = stream->handler->on_data(stream, stream->input.data + stream->input.read, len);
     assert(used <= len);
     if (stream->state == EVC_STREAM_OPEN) {
@@ -181,7 +180,7 @@ give_shared(struct evc_stream *stream, char *data, size_t kept, size_t len)
     }
     status =
         evc_buf_append(&stream->input, (struct evc_slice){.ptr = data + used, .len = len - used});
-    note_fat(stream, &stream->input);
+    note_memory(stream, &stream->input);
     if (status != EVC_OK) {
         fail(stream, status == EVC_E_LIMIT ? UV_ENOBUFS : UV_ENOMEM);
     }
@@ -347,8 +346,8 @@ send_piece(struct evc_stream *stream)
 static bool
 drained(struct evc_stream *stream)
 {
-    note_fat(stream, &stream->output);
-    note_fat(stream, &stream->sending);
+    note_memory(stream, &stream->output);
+    note_memory(stream, &stream->sending);
     if (stream->close_after_flush) {
         shut(stream);
     } else if (stream->handler->on_drained != NULL) {
@@ -482,11 +481,11 @@ evc_streams_on_tick(struct evc_loop_hook *hook)
         next = link->next;
         linger(EVC_CONTAINER_OF(link, struct evc_stream, linger_link), loop->now.mono_us);
     }
-    if (loop->now.mono_us - loop->fat_sweep_us >= FAT_SWEEP_US) {
-        loop->fat_sweep_us = loop->now.mono_us;
-        sweep_fat(loop);
+    if (loop->now.mono_us - loop->memory_sweep_us >= MEMORY_SWEEP_US) {
+        loop->memory_sweep_us = loop->now.mono_us;
+        sweep_memory(loop);
     }
-    if (evc_list_is_empty(&loop->lingering) && evc_list_is_empty(&loop->fat)) {
+    if (evc_list_is_empty(&loop->lingering) && evc_list_is_empty(&loop->holding)) {
         evc_loop_remove_hook(hook);
     }
 }
@@ -503,7 +502,7 @@ init(struct evc_stream *stream, struct evc_loop *loop, size_t input_max, size_t 
     *stream = (struct evc_stream){.loop = loop, .handler = handler};
     evc_list_init(&stream->dirty_link);
     evc_list_init(&stream->resumed_link);
-    evc_list_init(&stream->fat_link);
+    evc_list_init(&stream->holding_link);
     evc_list_init(&stream->linger_link);
     evc_buf_init(&stream->input, input_max);
     evc_buf_init(&stream->output, output_max);

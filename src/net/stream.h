@@ -19,7 +19,6 @@
 #include "net/loop.h"
 
 enum {
-    EVC_STREAM_KEEP_BYTES = 64 * 1024,   /* a buffer out of use for a second keeps no more */
     EVC_STREAM_PIECE_BYTES = 256 * 1024, /* handed to the kernel's queue at once */
     EVC_STREAM_LINGER_MS = 1000,         /* for a peer that takes nothing, when closing */
     EVC_STREAM_KEEPALIVE_S = 60,
@@ -71,7 +70,7 @@ struct evc_stream {
     struct evc_buf sending; /* handed to the kernel's queue, waiting for the peer */
     struct evc_list dirty_link;
     struct evc_list resumed_link;
-    struct evc_list fat_link;
+    struct evc_list holding_link;
     struct evc_list linger_link;
     uv_write_t write;
     uv_connect_t connect;
@@ -80,8 +79,8 @@ struct evc_stream {
     bool is_client;
     bool is_paused;
     bool is_writing;
-    bool is_fat_used; /* a large buffer was in use since the last sweep */
-    bool has_eof;     /* the peer's half is closed */
+    bool is_memory_used; /* a buffer was in use since the last sweep */
+    bool has_eof;        /* the peer's half is closed */
     bool has_failed_connecting;
     bool close_after_flush;
     bool is_shut;          /* our half is closed */

@@ -17,7 +17,7 @@ bool evc_streams_flush(struct evc_loop *loop);
 /** Gives every stream that was resumed what it had kept. */
 void evc_streams_give_kept(struct evc_loop *loop);
 
-/** Every tick while a stream lingers or is fat. */
+/** Every tick while a stream lingers or holds buffers. */
 void evc_streams_on_tick(struct evc_loop_hook *hook);
 
 #endif

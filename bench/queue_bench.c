@@ -36,6 +36,7 @@ struct bench {
     struct evc_queue *queue;
     struct evc_queue_consumer *consumers[PARTITIONS];
     struct evc_feed feed;
+    struct evc_feed_source source;
 };
 
 struct cost {
@@ -105,6 +106,7 @@ start(struct bench *bench, const char *directory)
     if (evc_feed_init(&bench->feed, bench->queue, PARTITIONS) != 0) {
         fail("out of memory");
     }
+    evc_feed_source_init(&bench->source, bench->journal);
 }
 
 static int
@@ -170,19 +172,20 @@ run(struct bench *bench, unsigned batch, evc_version *version)
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct evc_error error = {.text = "out of memory"};
-        uint64_t begin_ns = cpu_ns(), records, written_ns;
+        uint64_t begin_ns = cpu_ns(), written_ns;
         unsigned fed = 0;
 
         reserve_all(bench, batch, version);
         written_ns = cpu_ns();
         while (fed < batch) {
-            int rc = evc_feed_round(&bench->feed, bench->journal, false, evc_clock_unix_us(),
-                                    &records, &error);
+            struct evc_feed_count count;
+            int rc =
+                evc_feed_round(&bench->feed, &bench->source, evc_clock_unix_us(), &count, &error);
 
-            if (rc <= 0) {
-                fail(rc == 0 ? "an event is missing" : error.text);
+            if (rc != EVC_OK || count.events == 0) {
+                fail(rc == EVC_OK ? "an event is missing" : error.text);
             }
-            fed += (unsigned)rc;
+            fed += count.events;
         }
         feeder_ns += cpu_ns() - written_ns;
         owner_ns += written_ns - begin_ns;

@@ -9,7 +9,7 @@ struct evc_feed_part {
     struct evc_record_writer writer;
     evc_journal_pos pos[EVC_RECORD_EVENTS_MAX];
     uint32_t count;
-    bool has_gap; /* numbers were skipped: say so even without an event */
+    bool is_full; /* takes no more in this round, however small: order within a partition */
 };
 
 int
@@ -44,42 +44,60 @@ evc_feed_finish(struct evc_feed *feed)
     evc_buf_finish(&feed->out);
 }
 
+void
+evc_feed_source_init(struct evc_feed_source *source, struct evc_journal *journal)
+{
+    source->journal = journal;
+    for (unsigned i = 0; i < EVC_PARTITION_MAX; i++) {
+        source->owes_gap[i] = evc_journal_next_seq(journal, i) > 1;
+    }
+}
+
 static void
-begin(struct evc_feed *feed, struct evc_journal *journal, bool is_first, uint64_t now_us)
+begin(struct evc_feed *feed, const struct evc_journal *journal, uint64_t now_us)
 {
     for (unsigned i = 0; i < feed->partition_count; i++) {
         struct evc_feed_part *part = &feed->parts[i];
 
         part->count = 0;
-        part->has_gap = evc_journal_take_lost(journal, i) > 0 ||
-                        (is_first && evc_journal_next_seq(journal, i) > 1);
+        part->is_full = false;
         evc_record_writer_begin(&part->writer, (uint16_t)evc_journal_slot(journal),
                                 evc_journal_producer(journal), now_us);
     }
 }
 
-/** Takes what is ready until a partition's record is full. */
-static int
+/** Takes what is ready. What finds its partition's record full is put back with everything else
+ * that is not fed; the others go on. */
+static void
 gather(struct evc_feed *feed, struct evc_journal *journal)
 {
     struct evc_journal_entry entry;
-    int count = 0;
+    unsigned count = 0;
 
-    while (count < EVC_JOURNAL_TAKE_MAX && evc_journal_take(journal, &entry)) {
+    while (count < EVC_JOURNAL_FED_MAX && evc_journal_take(journal, &entry)) {
         struct evc_feed_part *part =
             &feed->parts[evc_queue_partition(entry.event.key, feed->partition_count)];
 
-        if (evc_record_writer_add(&part->writer, &entry.event) != EVC_OK) {
-            break; /* this one is put back with everything else that is not fed */
+        if (part->is_full || evc_record_writer_add(&part->writer, &entry.event) != EVC_OK) {
+            part->is_full = true;
+            continue;
         }
         part->pos[part->count++] = entry.pos;
         count++;
     }
-    return count;
+}
+
+/** Skips the numbers of what the journal lost. Only where nothing is in doubt. */
+static void
+skip_lost(struct evc_feed_source *source, unsigned partition)
+{
+    if (evc_journal_take_lost(source->journal, partition) > 0) {
+        source->owes_gap[partition] = true;
+    }
 }
 
 static int
-encode(struct evc_feed *feed, struct evc_journal *journal, size_t *ret_items)
+encode(struct evc_feed *feed, struct evc_feed_source *source, size_t *ret_items)
 {
     size_t items = 0;
 
@@ -89,10 +107,14 @@ encode(struct evc_feed *feed, struct evc_journal *journal, size_t *ret_items)
         size_t before = evc_buf_len(&feed->out);
         int rc;
 
-        if (part->count == 0 && !part->has_gap) {
-            continue;
+        if (part->count == 0) {
+            skip_lost(source, i);
+            if (!source->owes_gap[i]) {
+                continue;
+            }
         }
-        rc = evc_record_writer_encode(&part->writer, evc_journal_next_seq(journal, i), &feed->out);
+        rc = evc_record_writer_encode(&part->writer, evc_journal_next_seq(source->journal, i),
+                                      &feed->out);
         if (rc != EVC_OK) {
             return rc;
         }
@@ -107,25 +129,43 @@ encode(struct evc_feed *feed, struct evc_journal *journal, size_t *ret_items)
     return EVC_OK;
 }
 
+/** One partition's record is in the queue. */
+static void
+settle(struct evc_feed *feed, struct evc_feed_source *source, uint32_t partition,
+       struct evc_feed_count *count)
+{
+    struct evc_feed_part *part = &feed->parts[partition];
+
+    if (part->count > 0) {
+        evc_journal_fed(source->journal, part->pos, part->count, partition);
+    }
+    source->owes_gap[partition] = false;
+    skip_lost(source, partition);
+    count->events += part->count;
+    count->records++;
+}
+
 int
-evc_feed_round(struct evc_feed *feed, struct evc_journal *journal, bool is_first, uint64_t now_us,
-               uint64_t *ret_records, struct evc_error *error)
+evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t now_us,
+               struct evc_feed_count *ret, struct evc_error *error)
 {
     size_t items = 0;
-    int count, rc;
+    int rc;
 
-    begin(feed, journal, is_first, now_us);
-    count = gather(feed, journal);
-    rc = encode(feed, journal, &items);
-    if (rc == EVC_OK && items > 0) {
+    *ret = (struct evc_feed_count){0};
+    begin(feed, source->journal, now_us);
+    gather(feed, source->journal);
+    rc = encode(feed, source, &items);
+    if (rc != EVC_OK) {
+        items = 0;
+    } else if (items > 0) {
         rc = evc_queue_append(feed->queue, feed->items, items, error);
     }
-    for (unsigned i = 0; rc == EVC_OK && i < feed->partition_count; i++) {
-        if (feed->parts[i].count > 0) {
-            evc_journal_fed(journal, feed->parts[i].pos, feed->parts[i].count, i);
+    for (size_t i = 0; i < items; i++) {
+        if (feed->items[i].status == EVC_OK) {
+            settle(feed, source, feed->items[i].partition, ret);
         }
     }
-    evc_journal_untake(journal);
-    *ret_records = items;
-    return rc == EVC_OK ? count : rc;
+    evc_journal_untake(source->journal);
+    return rc;
 }

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One round of feeding, without a thread: takes released events of one journal, makes a record per
- * partition, appends them in one step and settles the journal's numbers. Numbers that were lost at
- * the journal are skipped, so that every destination sees the gap; where no event follows the gap,
- * an empty record announces it, also once per partition when a journal is fed for the first time.
+ * partition, appends them and settles the journal's numbers, each partition by itself: one that the
+ * queue does not take holds up no other. Numbers that were lost at the journal are skipped, so that
+ * every destination sees the gap; where no event follows the gap, an empty record announces it,
+ * also once per partition when a journal is fed for the first time.
+ *
+ * Lost numbers are given only behind events that are surely in the queue. So a record in doubt (it
+ * may be in or not) is always made again with the same numbers, and what of it was in is counted
+ * duplicate, never mistaken for the numbers of what was lost.
  */
 #ifndef EVC_QUEUE_FEED_H
 #define EVC_QUEUE_FEED_H
@@ -13,6 +18,18 @@
 #include "queue/record.h"
 
 struct evc_feed_part;
+
+/** A journal that is fed, and where numbers were skipped that no record has shown yet. */
+struct evc_feed_source {
+    struct evc_journal *journal;
+    bool owes_gap[EVC_PARTITION_MAX];
+};
+
+/** What one round has fed. */
+struct evc_feed_count {
+    unsigned events;
+    unsigned records;
+};
 
 struct evc_feed {
     struct evc_queue *queue;
@@ -27,12 +44,16 @@ EVC_MUST_USE int evc_feed_init(struct evc_feed *feed, struct evc_queue *queue,
                                unsigned partition_count);
 void evc_feed_finish(struct evc_feed *feed); /* safe after a failed init */
 
+/** Before the first round with a journal. */
+void evc_feed_source_init(struct evc_feed_source *source, struct evc_journal *journal);
+
 /**
- * One round. now_us: Unix microseconds. The number of events fed (0: nothing was ready), or
- * EVC_E_FULL, EVC_E_SYS…: nothing was fed, everything is taken again in the next round; *error says
- * why.
+ * One round. now_us: Unix microseconds; *ret: what was fed, also after a failure. 0 (and no event:
+ * nothing was ready), or EVC_E_FULL, EVC_E_SYS…: some was not fed and is taken again in the next
+ * round; *error (may be NULL) says why.
  */
-EVC_MUST_USE int evc_feed_round(struct evc_feed *feed, struct evc_journal *journal, bool is_first,
-                                uint64_t now_us, uint64_t *ret_records, struct evc_error *error);
+EVC_MUST_USE int evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source,
+                                uint64_t now_us, struct evc_feed_count *ret,
+                                struct evc_error *error);
 
 #endif

@@ -31,8 +31,7 @@ enum {
 
 struct evc_feeder {
     /* immutable after create */
-    struct evc_journal *journals[EVC_FEEDER_JOURNALS_MAX];
-    size_t journal_count;
+    size_t source_count;
     int bell_fd;
     pthread_t thread;
     /* shared, atomic */
@@ -44,27 +43,23 @@ struct evc_feeder {
     struct evc_feeder_stats stats;
     /* feeder thread */
     struct evc_feed feed;
+    struct evc_feed_source sources[EVC_FEEDER_JOURNALS_MAX];
     struct evc_backoff backoff;
-    bool was_fed[EVC_FEEDER_JOURNALS_MAX];
 };
 
 static void
-note_round(struct evc_feeder *feeder, int rc, uint64_t records, const struct evc_error *error)
+note_round(struct evc_feeder *feeder, int rc, const struct evc_feed_count *count,
+           const struct evc_error *error)
 {
     struct evc_feeder_stats *stats = &feeder->stats;
 
     pthread_mutex_lock(&feeder->lock);
-    if (rc >= 0) {
-        stats->records_total += records;
-        stats->events_total += (uint64_t)rc;
-        stats->is_stalled = false;
-        stats->last_error[0] = '\0';
-    } else {
-        stats->append_errors_total++;
-        stats->full_total += rc == EVC_E_FULL;
-        stats->is_stalled = true;
-        snprintf(stats->last_error, sizeof(stats->last_error), "%s", error->text);
-    }
+    stats->records_total += count->records;
+    stats->events_total += count->events;
+    stats->append_errors_total += rc != EVC_OK;
+    stats->full_total += rc == EVC_E_FULL;
+    stats->is_stalled = rc != EVC_OK;
+    snprintf(stats->last_error, sizeof(stats->last_error), "%s", rc == EVC_OK ? "" : error->text);
     pthread_mutex_unlock(&feeder->lock);
 }
 
@@ -74,22 +69,19 @@ feed_all(struct evc_feeder *feeder)
 {
     int total = 0;
 
-    for (size_t i = 0; i < feeder->journal_count; i++) {
+    for (size_t i = 0; i < feeder->source_count; i++) {
         struct evc_error error = {.text = "out of memory"};
-        uint64_t records = 0;
-        int rc = evc_feed_round(&feeder->feed, feeder->journals[i], !feeder->was_fed[i],
-                                evc_clock_unix_us(), &records, &error);
+        struct evc_feed_count count;
+        int rc =
+            evc_feed_round(&feeder->feed, &feeder->sources[i], evc_clock_unix_us(), &count, &error);
 
-        if (rc < 0 || records > 0) {
-            note_round(feeder, rc, records, &error);
+        if (rc != EVC_OK || count.records > 0) {
+            note_round(feeder, rc, &count, &error);
         }
-        /* A round that failed may have taken a gap's numbers: the next announces where they stand.
-         */
-        feeder->was_fed[i] = rc >= 0;
-        if (rc < 0) {
+        if (rc != EVC_OK) {
             return rc;
         }
-        total += rc;
+        total += (int)count.events;
     }
     return total;
 }
@@ -209,8 +201,10 @@ evc_feeder_create(struct evc_queue *queue, unsigned partition_count,
         return evc_error_set(error, EVC_E_LIMIT, "a process has at most %d journals",
                              EVC_FEEDER_JOURNALS_MAX);
     }
-    memcpy(feeder->journals, journals, journal_count * sizeof(*journals));
-    feeder->journal_count = journal_count;
+    for (size_t i = 0; i < journal_count; i++) {
+        evc_feed_source_init(&feeder->sources[i], journals[i]);
+    }
+    feeder->source_count = journal_count;
     pthread_mutex_init(&feeder->lock, NULL);
     evc_backoff_init(&feeder->backoff, FEEDER_RETRY_MIN_MS, FEEDER_RETRY_MAX_MS,
                      evc_clock_mono_us());

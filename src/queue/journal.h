@@ -41,7 +41,7 @@
 enum {
     EVC_JOURNAL_BYTES_DEFAULT = 64 * 1024 * 1024,
     EVC_JOURNAL_BYTES_MIN = 64 * 1024,
-    EVC_JOURNAL_TAKE_MAX = 8192, /* entries taken between two untakes */
+    EVC_JOURNAL_FED_MAX = 8192, /* entries fed between two untakes */
 };
 
 struct evc_journal;
@@ -109,8 +109,8 @@ struct evc_journal_entry {
     struct evc_event event; /* key is a view into the ring, valid until evc_journal_fed(pos) */
 };
 
-/** The next READY entry in the order of release, at most EVC_JOURNAL_TAKE_MAX before an untake.
- * false: none now. */
+/** The next READY entry in the order of release. At most EVC_JOURNAL_FED_MAX of those taken may be
+ * fed before an untake. false: none now. */
 bool evc_journal_take(struct evc_journal *journal, struct evc_journal_entry *ret);
 
 /** Puts everything taken and not yet fed back, to be taken again in order (the queue refused). */

@@ -19,7 +19,7 @@ evc_queue_close(struct evc_queue *queue)
 }
 
 int
-evc_queue_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t count,
+evc_queue_append(struct evc_queue *queue, struct evc_queue_item *items, size_t count,
                  struct evc_error *error)
 {
     return queue->ops->append(queue, items, count, error);

@@ -52,6 +52,7 @@ struct evc_queue_item {
     uint32_t partition;
     uint32_t event_count;
     struct evc_slice record;
+    int status; /* set by append: what became of this one */
 };
 
 /** One record polled; the bytes are valid until the next poll or close of that consumer. */
@@ -74,10 +75,12 @@ struct evc_queue_consumer;
 struct evc_queue_ops {
     void (*close)(struct evc_queue *queue);
     /**
-     * Appends all items in one step. 0: all are in, in order. EVC_E_FULL: the bound is hit and none
-     * is in. EVC_E_SYS: none is in, *error (may be NULL) says why; may be tried again.
+     * Appends items, of a partition in the order given. 0: all are in. Otherwise the first failure,
+     * *error (may be NULL) says why, and every item's status says of itself: 0: it is in.
+     * EVC_E_FULL: the bound is hit, it is not in. EVC_E_SYS: it may be in or not; to be appended
+     * again with the same numbers. The embedded queue takes all or none and leaves no doubt.
      */
-    int (*append)(struct evc_queue *queue, const struct evc_queue_item *items, size_t count,
+    int (*append)(struct evc_queue *queue, struct evc_queue_item *items, size_t count,
                   struct evc_error *error);
     /** Bytes of records now held, and appended in all since creation. */
     int (*usage)(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_bytes_max);
@@ -125,7 +128,7 @@ uint32_t evc_queue_partition(struct evc_slice key, unsigned partition_count);
 
 /* Thin callers of the tables above; see there. */
 void evc_queue_close(struct evc_queue *queue); /* accepts NULL */
-EVC_MUST_USE int evc_queue_append(struct evc_queue *queue, const struct evc_queue_item *items,
+EVC_MUST_USE int evc_queue_append(struct evc_queue *queue, struct evc_queue_item *items,
                                   size_t count, struct evc_error *error);
 EVC_MUST_USE int evc_queue_usage(struct evc_queue *queue, uint64_t *ret_bytes,
                                  uint64_t *ret_bytes_max);

@@ -21,6 +21,7 @@ sim_feeder_start(struct sim_process *process)
     rc = evc_feed_init(&process->feeder.feed, &world->regions[process->region].queue.queue,
                        world->plan.partition_count);
     assert(rc == EVC_OK);
+    evc_feed_source_init(&process->feeder.source, process->journal);
 }
 
 /** One round; returns whether anything was there to feed. */
@@ -28,15 +29,13 @@ static bool
 run_round(struct sim_process *process)
 {
     struct sim_feeder *feeder = &process->feeder;
-    uint64_t records = 0;
-    int rc = evc_feed_round(&feeder->feed, process->journal, !feeder->was_fed,
-                            process->moment.unix_us, &records, NULL);
+    struct evc_feed_count count;
+    int rc = evc_feed_round(&feeder->feed, &feeder->source, process->moment.unix_us, &count, NULL);
 
-    feeder->was_fed = rc >= 0;
-    if (rc != 0) {
-        sim_world_say(process->world, "%s: feeds %d", process->name, rc);
+    if (rc != EVC_OK || count.events > 0) {
+        sim_world_say(process->world, "%s: feeds %u, status %d", process->name, count.events, rc);
     }
-    return rc != 0;
+    return rc != EVC_OK || count.events > 0;
 }
 
 static void

@@ -17,7 +17,7 @@ struct sim_process;
 struct sim_feeder {
     struct evc_feed feed; /* in the process's memory */
     bool is_due;          /* a round is scheduled */
-    bool was_fed;
+    struct evc_feed_source source;
     bool dies_next; /* the process is killed in its next round that appends something */
     jmp_buf killed; /* where production code is left for ever */
 };

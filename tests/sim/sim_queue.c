@@ -171,22 +171,27 @@ static const struct evc_queue_consumer_ops consumer_ops = {
 /* --- the queue --- */
 
 static int
-queue_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t count,
+queue_append(struct evc_queue *queue, struct evc_queue_item *items, size_t count,
              struct evc_error *error)
 {
     struct sim_queue *mine = queue_of(queue);
     struct sim_world *world = mine->world;
     uint64_t event_count = 0;
+    bool refuses;
+    int rc = EVC_OK;
 
     (void)error;
     assert(world->feeding);
-    if (world->time.now_us < world->plan.faults_until_us &&
-        sim_random_chance(&world->random, world->plan.queue_full_chance)) {
-        return EVC_E_FULL;
-    }
+    refuses = world->time.now_us < world->plan.faults_until_us &&
+              sim_random_chance(&world->random, world->plan.queue_full_chance);
     for (size_t i = 0; i < count; i++) {
         struct sim_queue_partition *partition = &mine->partitions[items[i].partition];
 
+        items[i].status = refuses && sim_random_chance(&world->random, 500) ? EVC_E_FULL : EVC_OK;
+        if (items[i].status != EVC_OK) {
+            rc = items[i].status;
+            continue;
+        }
         event_count += items[i].event_count;
         if (partition->count == partition->capacity) {
             partition->capacity = partition->capacity ? partition->capacity * 2 : 64;
@@ -201,7 +206,7 @@ queue_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t
     }
     sim_relay_wake(&world->regions[mine->region].relay);
     sim_feeder_has_appended(world->feeding, event_count);
-    return EVC_OK;
+    return rc;
 }
 
 static int

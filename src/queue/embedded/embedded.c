@@ -112,10 +112,9 @@ put_items(struct evc_embedded *embedded, MDB_txn *txn, const struct evc_queue_it
 }
 
 static int
-embedded_append(struct evc_queue *queue, const struct evc_queue_item *items, size_t count,
-                struct evc_error *error)
+append_all(struct evc_embedded *embedded, const struct evc_queue_item *items, size_t count,
+           struct evc_error *error)
 {
-    struct evc_embedded *embedded = (struct evc_embedded *)queue;
     bool fits = false;
     MDB_txn *txn;
     int rc = evc_store_begin(&embedded->store, EVC_STORE_WRITE, &txn);
@@ -142,6 +141,18 @@ embedded_append(struct evc_queue *queue, const struct evc_queue_item *items, siz
     /* Without the bell consumers find out a little later by themselves. */
     (void)!pwrite(embedded->bell_fd, "!", 1, 0);
     return EVC_OK;
+}
+
+static int
+embedded_append(struct evc_queue *queue, struct evc_queue_item *items, size_t count,
+                struct evc_error *error)
+{
+    int rc = append_all((struct evc_embedded *)queue, items, count, error);
+
+    for (size_t i = 0; i < count; i++) {
+        items[i].status = rc;
+    }
+    return rc;
 }
 
 static int

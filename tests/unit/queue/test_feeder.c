@@ -120,13 +120,14 @@ struct heard {
     uint64_t gap;
 };
 
-/** Polls until at least `events` events came, or the time is over; checks numbers on the way. */
+/** Polls until at least `events` events and a gap of `gap` came, or the time is over; checks
+ * numbers on the way. */
 static void
-hear_at_least(struct heard *heard, uint64_t events)
+hear_both(struct heard *heard, uint64_t events, uint64_t gap)
 {
     uint64_t until_us = evc_clock_mono_us() + WAIT_MS * 1000;
 
-    while (heard->events < events && evc_clock_mono_us() < until_us) {
+    while ((heard->events < events || heard->gap < gap) && evc_clock_mono_us() < until_us) {
         struct evc_queue_record record;
         struct evc_record_reader reader;
 
@@ -144,7 +145,13 @@ hear_at_least(struct heard *heard, uint64_t events)
                                                    EVC_SLICE("")),
                          EVC_OK);
     }
-    assert_true(heard->events >= events);
+    assert_true(heard->events >= events && heard->gap >= gap);
+}
+
+static void
+hear_at_least(struct heard *heard, uint64_t events)
+{
+    hear_both(heard, events, 0);
 }
 
 static void
@@ -204,7 +211,8 @@ test_feeder__what_the_journal_lost__is_a_gap_of_exactly_that_size(void **state)
     assert_int_equal(stats.lost_total, 3000 - kept);
     assert_true(stats.lost_total > 0);
     start_feeder();
-    hear(&heard, kept);
+    hear_both(&heard, kept, stats.lost_total);
+    assert_int_equal(heard.events, kept);
     assert_int_equal(heard.gap, stats.lost_total);
 }
 

@@ -10,9 +10,11 @@ set -eu
 
 # To build.
 packages="gcc libc6-dev make meson ninja-build pkgconf
-    libuv1-dev liblmdb-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev"
+    libuv1-dev liblmdb-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev libncurses-dev
+    libjs-chart.js"
 # To test, format and lint.
-packages="$packages g++ clang clang-format clang-tidy libcmocka-dev python3 python3-pytest"
+packages="$packages g++ clang clang-format clang-tidy libcmocka-dev python3 python3-pytest
+    chromium chromium-driver python3-selenium"
 # To have a memcached: what its source package is fetched and compiled with, what its binary package is linked with.
 packages="$packages ca-certificates debian-archive-keyring dpkg-dev libevent-dev libsasl2-2"
 

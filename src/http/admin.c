@@ -12,15 +12,18 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/pages.h"
 #include "topology/topology.h"
 
 enum {
-    ADMIN_LISTEN_BACKLOG = 64
+    ADMIN_LISTEN_BACKLOG = 64,
+    LOCATION_BYTES = 512, /* host names are shorter than 256 */
 };
 
 struct evc_admin {
@@ -79,20 +82,22 @@ route_find(const char *path)
     return NULL;
 }
 
-/** Queues text (taken; len bytes) with its headers. */
-static enum MHD_Result
-send_text(struct MHD_Connection *connection, unsigned code, const char *type, char *text,
-          size_t len)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
+/** What only pages need, harmless elsewhere: nothing is loaded from, or framed by, anybody else. */
+static const char content_security[] = "default-src 'self'; img-src 'self' data:; "
+                                       "frame-ancestors 'none'; form-action 'none'";
 
+/** Queues a response (taken; NULL: the connection is closed) with its headers. */
+static enum MHD_Result
+send_response(struct MHD_Connection *connection, unsigned code, struct MHD_Response *response,
+              const char *type)
+{
     if (response == NULL) {
-        free(text);
         return MHD_NO;
     }
     (void)MHD_add_response_header(response, "Content-Type", type);
     (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    (void)MHD_add_response_header(response, "Content-Security-Policy", content_security);
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
         (void)MHD_add_response_header(response, "Allow", "GET");
     }
@@ -101,14 +106,28 @@ send_text(struct MHD_Connection *connection, unsigned code, const char *type, ch
     return result;
 }
 
-/** Queues body (taken; may be NULL: an empty object). */
+/** text: from malloc, taken. */
+static enum MHD_Result
+send_text(struct MHD_Connection *connection, unsigned code, char *text, const char *type)
+{
+    struct MHD_Response *response =
+        text != NULL ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
+                     : NULL;
+
+    if (response == NULL) {
+        free(text);
+    }
+    return send_response(connection, code, response, type);
+}
+
+/** body: taken; may be NULL, an empty object then. */
 static enum MHD_Result
 send_json(struct MHD_Connection *connection, unsigned code, json_t *body)
 {
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : strdup("{}");
 
     json_decref(body);
-    return text != NULL ? send_text(connection, code, type_of_json, text, strlen(text)) : MHD_NO;
+    return send_text(connection, code, text, type_of_json);
 }
 
 static enum MHD_Result
@@ -128,11 +147,63 @@ send_metrics(struct MHD_Connection *connection, const struct evc_admin_handler *
         result = MHD_NO;
         if (copy != NULL) {
             memcpy(copy, text.ptr, text.len);
-            result = send_text(connection, MHD_HTTP_OK, type_of_metrics, copy, text.len);
+            copy[text.len] = '\0';
+            result = send_text(connection, MHD_HTTP_OK, copy, type_of_metrics);
         }
     }
     evc_metric_page_finish(&page);
     return result;
+}
+
+static enum MHD_Result
+send_page(struct MHD_Connection *connection, const struct evc_page *page)
+{
+    /* The library only reads a persistent buffer. */
+    void *bytes = (void *)(uintptr_t)page->bytes;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(page->len, bytes, MHD_RESPMEM_PERSISTENT);
+
+    return send_response(connection, MHD_HTTP_OK, response, page->type);
+}
+
+static enum MHD_Result
+send_redirect(struct MHD_Connection *connection, const char *host_port)
+{
+    char location[LOCATION_BYTES];
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+
+    snprintf(location, sizeof(location), "http://%s/", host_port);
+    if (response != NULL) {
+        (void)MHD_add_response_header(response, "Location", location);
+    }
+    return send_response(connection, MHD_HTTP_FOUND, response, "text/plain");
+}
+
+/** What this process adds to the routes of all. False: it has nothing there. */
+static bool
+send_own(const struct evc_admin_handler *handler, struct MHD_Connection *connection,
+         const char *path, enum MHD_Result *ret)
+{
+    for (size_t i = 0; i < handler->document_count; i++) {
+        const struct evc_admin_document *document = &handler->documents[i];
+        if (strcmp(document->path, path) == 0) {
+            char *text = document->make(handler->ctx);
+            *ret = text != NULL ? send_text(connection, MHD_HTTP_OK, text, document->type)
+                                : send_json(connection, MHD_HTTP_SERVICE_UNAVAILABLE, NULL);
+            return true;
+        }
+    }
+    for (size_t i = 0; handler->has_dashboard && i < evc_pages_count; i++) {
+        if (strcmp(evc_pages[i].path, path) == 0) {
+            *ret = send_page(connection, &evc_pages[i]);
+            return true;
+        }
+    }
+    if (handler->dashboard != NULL && strcmp(path, "/") == 0) {
+        *ret = send_redirect(connection, handler->dashboard);
+        return true;
+    }
+    return false;
 }
 
 static enum MHD_Result
@@ -151,6 +222,10 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *path, const
     }
     if (strcmp(path, metrics_path) == 0 && admin->handler.metrics != NULL) {
         return send_metrics(connection, &admin->handler);
+    }
+    enum MHD_Result result;
+    if (send_own(&admin->handler, connection, path, &result)) {
+        return result;
     }
     const struct admin_route *route = route_find(path);
     if (route == NULL) {

@@ -2,9 +2,9 @@
 /*
  * The admin address of a process: HTTP on its own thread (libmicrohttpd), never on a worker's loop.
  * Serves GET /status.json, /metrics (Prometheus text), /healthz (the process lives) and /readyz (it
- * can do its work: 200, else 503); 404 and 405 otherwise, in JSON. Status and metrics are made by
- * the process's own callbacks, on the HTTP thread. Below it the client of the tools and of `evcache
- * up`.
+ * can do its work: 200, else 503), the documents a process adds, and for one that has the dashboard
+ * its pages (pages.h); 404 and 405 otherwise, in JSON. What changes is made by the process's own
+ * callbacks, on the HTTP thread. Below it the client of the tools and of `evcache up`.
  */
 #ifndef EVC_HTTP_ADMIN_H
 #define EVC_HTTP_ADMIN_H
@@ -22,6 +22,14 @@ enum {
     EVC_ADMIN_REQUEST_BYTES = 16 * 1024, /* memory of one connection: request line and headers */
 };
 
+/** A document a process adds to its admin address. */
+struct evc_admin_document {
+    const char *path;
+    const char *type; /* Content-Type */
+    /** A text from malloc (taken), or NULL: 503. HTTP thread. */
+    char *(*make)(void *ctx);
+};
+
 struct evc_admin_handler {
     /** A new JSON object (the caller takes it), or NULL: 503. HTTP thread. */
     json_t *(*status)(void *ctx);
@@ -29,6 +37,10 @@ struct evc_admin_handler {
     bool (*metrics)(void *ctx, struct evc_metric_page *page);
     bool (*is_ready)(void *ctx); /* HTTP thread */
     void *ctx;
+    const struct evc_admin_document *documents; /* outlive the server; NULL with a count of 0 */
+    size_t document_count;
+    bool has_dashboard;
+    const char *dashboard; /* NULL, or the host:port that has it: "/" is redirected there */
 };
 
 struct evc_admin;

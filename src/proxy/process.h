@@ -10,9 +10,11 @@
 #include <jansson.h>
 
 #include "base/metric.h"
+#include "daemon/node_sizes.h"
 #include "http/admin.h"
 #include "proxy/proxy.h"
 #include "proxy/worker.h"
+#include "survey/watch.h"
 
 enum {
     EVC_PROXY_FEED_MS_MAX = 1000, /* on the way out: how long the journals are fed */
@@ -30,6 +32,8 @@ struct evc_proxy {
     struct evc_worker workers[EVC_CONFIG_WORKER_MAX];
     unsigned worker_count; /* open; fixed before the first of their threads runs */
     struct evc_admin *admin;
+    struct evc_node_sizes *node_sizes;
+    struct evc_watch *watch; /* of the region's first proxy: the dashboard; NULL in others */
     uint64_t started_unix_us;
     atomic_uint connections;
     /* sums for `stats nodes`, one array per worker: each is used by that worker's thread only */

@@ -143,18 +143,48 @@ stop_workers(struct evc_proxy *proxy)
 
 /* --- the process --- */
 
+static char *
+cache_document(void *ctx)
+{
+    return evc_watch_survey_json(((struct evc_proxy *)ctx)->watch);
+}
+
+static char *
+history_document(void *ctx)
+{
+    return evc_watch_history_json(((struct evc_proxy *)ctx)->watch);
+}
+
+/** What the dashboard is drawn from. */
+static const struct evc_admin_document dashboard_documents[] = {
+    {"/cache.json", "application/json", cache_document},
+    {"/history.json", "application/json", history_document},
+};
+
+/** The region's first proxy watches the whole cache and has its dashboard; others point to it. */
 static int
 start_admin(struct evc_proxy *proxy, struct evc_error *error)
 {
+    bool is_first = proxy->options.index == 0;
     const struct evc_admin_handler handler = {
         .status = evc_proxy_status,
         .metrics = evc_proxy_metrics,
         .is_ready = evc_proxy_is_ready,
         .ctx = proxy,
+        .documents = is_first ? dashboard_documents : NULL,
+        .document_count =
+            is_first ? sizeof(dashboard_documents) / sizeof(dashboard_documents[0]) : 0,
+        .has_dashboard = is_first,
+        .dashboard = is_first ? NULL : proxy->region->admins[0].text,
     };
+    int status = evc_node_sizes_start(proxy->topology, &proxy->node_sizes, error);
 
-    return evc_admin_start(&proxy->region->admins[proxy->options.index], &handler, &proxy->admin,
-                           error);
+    if (status == EVC_OK && is_first) {
+        status = evc_watch_start(proxy->options.config, &proxy->watch, error);
+    }
+    return status == EVC_OK ? evc_admin_start(&proxy->region->admins[proxy->options.index],
+                                              &handler, &proxy->admin, error)
+                            : status;
 }
 
 static int
@@ -207,6 +237,8 @@ stop(struct evc_proxy *proxy)
     uint64_t drained_us;
 
     evc_admin_stop(proxy->admin);
+    evc_watch_stop(proxy->watch);
+    evc_node_sizes_stop(proxy->node_sizes);
     stop_workers(proxy);
     drained_us = evc_clock_mono_us();
     evc_feeder_destroy(proxy->feeder, EVC_PROXY_FEED_MS_MAX);

@@ -244,6 +244,22 @@ put_slots(struct evc_proxy *proxy, json_t *json)
 }
 
 static json_t *
+node_json(struct evc_proxy *proxy, const struct evc_node *node,
+          const struct evc_engine_node_stats *stats)
+{
+    json_t *json = evc_report_node(proxy->topology, node, stats);
+    struct evc_node_size size;
+
+    if (evc_node_sizes_get(proxy->node_sizes, node->index, &size)) {
+        (void)evc_report_set(json, "items", size.items);
+        (void)evc_report_set(json, "bytes", size.bytes);
+        (void)evc_report_set(json, "bytes_max", size.bytes_max);
+        (void)evc_report_set(json, "evictions", size.evictions);
+    }
+    return json;
+}
+
+static json_t *
 nodes_json(struct evc_proxy *proxy)
 {
     const struct evc_topology *topology = proxy->topology;
@@ -259,7 +275,7 @@ nodes_json(struct evc_proxy *proxy)
         for (unsigned n = 0; n < topology->zones[z].node_count; n++) {
             const struct evc_node *node = &topology->zones[z].nodes[n];
 
-            (void)json_array_append_new(json, evc_report_node(topology, node, &nodes[node->index]));
+            (void)json_array_append_new(json, node_json(proxy, node, &nodes[node->index]));
         }
     }
     free(nodes);

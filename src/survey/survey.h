@@ -121,6 +121,7 @@ struct evc_survey_node {
 
 /** A region: sums over its proxies that answer. */
 struct evc_survey_region {
+    unsigned told_count; /* proxies that answered */
     uint64_t connections;
     uint64_t hits, misses, writes;
     uint64_t queue_bytes, queue_bytes_max;

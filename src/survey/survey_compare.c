@@ -78,6 +78,9 @@ static void
 compare_region(struct evc_survey_region *region, const struct evc_survey_region *earlier,
                double seconds)
 {
+    if (region->told_count != earlier->told_count) {
+        return; /* all that a proxy ever did is not what it did since */
+    }
     region->recent_hits = grown(region->hits, earlier->hits);
     region->recent_reads = region->recent_hits + grown(region->misses, earlier->misses);
     region->read_rate = (double)region->recent_reads / seconds;

@@ -51,7 +51,8 @@ readiness_json(const struct evc_readiness *readiness)
             (void)json_array_append_new(reasons, json_string(readiness->reason[i]));
         }
     }
-    return json_pack("{s:i, s:o, s:o}", "score", (int)readiness->score, "parts", parts, "reasons",
+    return json_pack("{s:i, s:s, s:o, s:o}", "score", (int)readiness->score, "reason",
+                     readiness->reason[evc_readiness_weakest(readiness)], "parts", parts, "reasons",
                      reasons);
 }
 

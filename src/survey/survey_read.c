@@ -262,6 +262,7 @@ read_proxy(struct evc_survey *survey, unsigned index, const json_t *answer)
     {
         read_worker(region, item);
     }
+    region->told_count++;
     region->queue_bytes = number(queue, "bytes");
     region->queue_bytes_max = number(queue, "bytes_max");
     json_array_foreach(json_object_get(answer, "nodes"), i, item)

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "http/admin.h"
 #include "http/dial.h"
+#include "http/pages.h"
 
 enum {
     TIMEOUT_MS = 3000
@@ -198,6 +199,65 @@ test_admin__other_methods__405(void **state)
     evc_admin_stop(admin);
 }
 
+static char *
+make_document(void *ctx)
+{
+    return ((struct process *)ctx)->has_status ? strdup("{\"made\":true}") : NULL;
+}
+
+static void
+test_admin__document_of_the_process__is_served_or_503(void **state)
+{
+    static const struct evc_admin_document documents[] = {
+        {"/own.json", "application/json", make_document}};
+    struct process process = {.has_status = true};
+    struct evc_admin_handler handler = {.status = on_status,
+                                        .is_ready = on_is_ready,
+                                        .ctx = &process,
+                                        .documents = documents,
+                                        .document_count = 1};
+    struct evc_address address = address_free();
+    struct evc_admin *admin = NULL;
+    struct evc_error error;
+    json_t *document;
+
+    (void)state;
+    assert_int_equal(evc_admin_start(&address, &handler, &admin, &error), 0);
+    assert_int_equal(get(&address, "/own.json", &document, &error), 0);
+    assert_true(json_is_true(json_object_get(document, "made")));
+    json_decref(document);
+    process.has_status = false;
+    assert_int_equal(get(&address, "/own.json", &document, &error), EVC_E_BUSY);
+    evc_admin_stop(admin);
+}
+
+static void
+test_admin__dashboard__pages_or_the_way_to_them(void **state)
+{
+    struct process process = {0};
+    struct evc_admin_handler handler = {
+        .status = on_status, .is_ready = on_is_ready, .ctx = &process, .has_dashboard = true};
+    struct evc_address address = address_free();
+    struct evc_admin *admin = NULL;
+    struct evc_error error;
+
+    (void)state;
+    assert_int_equal(evc_admin_start(&address, &handler, &admin, &error), 0);
+    for (size_t i = 0; i < evc_pages_count; i++) {
+        char request[128];
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", evc_pages[i].path);
+        expect_answer(&address, request, "HTTP/1.1 200 ");
+    }
+    expect_answer(&address, "GET /other.js HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ");
+    evc_admin_stop(admin);
+    handler.has_dashboard = false;
+    handler.dashboard = "first.example:11411";
+    assert_int_equal(evc_admin_start(&address, &handler, &admin, &error), 0);
+    expect_answer(&address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 302 ");
+    expect_answer(&address, "GET /chart.js HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 ");
+    evc_admin_stop(admin);
+}
+
 static void
 test_admin__port_taken__sentence_names_it(void **state)
 {
@@ -315,6 +375,8 @@ main(void)
         cmocka_unit_test(test_admin__health_and_readiness__differ),
         cmocka_unit_test(test_admin__unknown_path__404),
         cmocka_unit_test(test_admin__other_methods__405),
+        cmocka_unit_test(test_admin__document_of_the_process__is_served_or_503),
+        cmocka_unit_test(test_admin__dashboard__pages_or_the_way_to_them),
         cmocka_unit_test(test_admin__port_taken__sentence_names_it),
         cmocka_unit_test(test_admin__stop_of_nothing__is_harmless),
         cmocka_unit_test(test_admin_get__peers_that_misbehave__named_status),

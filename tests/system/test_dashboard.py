@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard in a real browser: over a real cache under load, and over processes that answer what a test tells them to.
+
+EVCACHE_SCREENSHOTS=DIRECTORY also writes the pictures of docs/ there.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+from evc import memcache
+from helpers.browser import chromium
+from helpers.fakes import Fakes, partition, set_virginia
+from helpers.system import program
+
+NAMES = ["virginia", "oregon", "ireland"]
+PAIRS = {f"{source}→{destination}" for source in NAMES for destination in NAMES if source != destination}
+FRESH_S = 5.0   # a change is on the page within
+SHOWN_S = 15.0  # the first look is, on a busy machine
+
+
+@pytest.fixture(name="page", scope="module")
+def page_fixture():
+    with chromium() as page:
+        yield page
+
+
+class Load:
+    """Applications of all regions at a steady pace, until stopped."""
+
+    def __init__(self, system):
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.work, args=(system.proxy(name), name, pace))
+                        for name, pace in zip(NAMES, (16, 8, 3))]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self, client, name, pace):
+        rng = random.Random(name)
+        while not self.stopping.wait(0.05):
+            for _ in range(pace):
+                client.set(f"item:{rng.randrange(2000)}", b"v" * rng.randrange(50, 900))
+                client.get(f"item:{rng.randrange(2000)}")
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture(name="cache", scope="module")
+def cache_fixture(shared_system):
+    """A cache of three regions under load."""
+    system = shared_system(regions=3, zones=2, nodes=2, partitions=8)
+    system.load = Load(system)
+    yield system
+    system.load.stop()
+
+
+def url(system, region="virginia"):
+    return f"http://{system.regions[region].admin}/"
+
+
+def fetch(address, path):
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as response:
+        return json.load(response)
+
+
+def number(text):
+    return int(text.replace(",", ""))
+
+
+def open_page(page, address):
+    page.driver.get(address)
+    page.wait(lambda: len(page.cells("books")) > 0, SHOWN_S, "the books")
+
+
+def shoot(page, name, width, scheme):
+    """A picture of the whole page; nothing may stick out of it sideways."""
+    page.size(width, scheme=scheme)
+    time.sleep(1.0)  # charts follow their size by themselves
+    width_shown, height = page.run("return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    assert width_shown <= width, f"{width_shown} pixels wide in a window of {width}"
+    directory = os.environ.get("EVCACHE_SCREENSHOTS")
+    if directory:
+        page.size(width, height, scheme)
+        time.sleep(1.0)
+        page.driver.save_screenshot(str(pathlib.Path(directory) / f"dashboard-{name}.png"))
+
+
+# --- a real cache ---
+
+def test_dashboard__under_load__regions_and_rates(cache, page):
+    open_page(page, url(cache))
+    page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine")
+    assert set(page.arrows()) == PAIRS
+    page.wait(lambda: all(float(page.cells("books")[pair]["rate"].replace(",", "")) > 0 for pair in PAIRS), SHOWN_S, "rates")
+    page.wait(lambda: all(page.cells("ready")[name][f"ready {other}"].startswith("100")
+                          for name in NAMES for other in NAMES if name != other), SHOWN_S, "all ready")
+    assert page.run("return document.querySelectorAll('g.region').length") == 3
+    assert len(page.cells("nodes")) == 12 and len(page.cells("processes")) == 6
+    assert all(row["state"] == "up" for row in page.cells("nodes").values())
+    assert all(len(row) == 8 for row in page.cells("heat").values())
+    assert page.driver.title == "evcache test"
+
+
+def test_dashboard__every_width_and_theme__nothing_sticks_out(cache, page):
+    open_page(page, url(cache))
+    page.wait(lambda: page.run("return document.querySelectorAll('#charts canvas').length") == 6, SHOWN_S, "charts")
+    if os.environ.get("EVCACHE_SCREENSHOTS"):
+        time.sleep(150)  # some history to look at
+    for name, width, scheme in (("light", 1280, "light"), ("dark", 1280, "dark"), ("narrow-light", 400, "light"),
+                                ("narrow-dark", 400, "dark"), ("wide", 1600, "light")):
+        shoot(page, name, width, scheme)
+    background = {}
+    for scheme in ("light", "dark"):
+        page.size(1280, scheme=scheme)
+        background[scheme] = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert background["light"] != background["dark"]
+    page.size(1280)
+    assert page.run("return getComputedStyle(document.body).backgroundColor") == background["light"]
+
+
+def test_dashboard__keyboard__reaches_all_and_toggles_the_theme(cache, page):
+    open_page(page, url(cache))
+    reached = []
+    for _ in range(20):
+        page.driver.switch_to.active_element.send_keys("\ue004")  # Tab
+        reached.append(page.run("const a = document.activeElement; return a.id || a.dataset.pair || a.getAttribute('aria-labelledby') || a.className"))
+    assert reached[0] == "skip" and "theme" in reached and PAIRS <= set(reached)
+    assert {"books-title", "heat-title", "nodes-title"} <= set(reached)
+    page.run("document.getElementById('theme').focus()")
+    for theme in ("light", "dark", "system"):
+        page.driver.switch_to.active_element.send_keys("\ue007")  # Enter
+        assert page.run("return document.documentElement.dataset.theme") == theme
+    # What is drawn has words too.
+    assert all("events a second" in text for text in page.run(
+        "return [...document.querySelectorAll('g.arrow[data-pair]')].map((arrow) => arrow.getAttribute('aria-label'))"))
+    assert page.run("return [...document.querySelectorAll('table')].every((t) => t.querySelector('th[scope=row]') && t.querySelector('th[scope=col]'))")
+    assert page.run("return document.querySelector('#verdict').getAttribute('role')") == "status"
+
+
+def test_dashboard__reload__history_is_the_servers(cache, page):
+    open_page(page, url(cache))
+    before = fetch(cache.regions["virginia"].admin, "/history.json")
+    assert len(before["pairs"]) == 6 and before["point_s"] * before["points_max"] == 3600
+    assert len(before["times"]) >= 1
+    assert all(len(pair[name]) == len(before["times"]) for pair in before["pairs"] for name in ("rate", "p50_ms", "p99_ms", "readiness"))
+    page.driver.refresh()
+    page.wait(lambda: page.run("return typeof lastHistory !== 'undefined' && lastHistory !== null"), SHOWN_S, "history")
+    assert page.run("return lastHistory.times[0]") == before["times"][0]
+
+
+def test_dashboard__relay_killed__its_arrows_red_within_5_s_and_back(cache, page):
+    open_page(page, url(cache))
+    page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine")
+    broken = {"virginia→oregon", "virginia→ireland"}
+    os.kill(cache.up.process.pid, signal.SIGSTOP)  # else it is back before anybody sees it
+    try:
+        cache.kill("virginia/relay/0")
+        seconds = page.wait(lambda: {pair for pair, state in page.arrows().items() if state == "unknown"} == broken, FRESH_S, "two red arrows")
+        print(f"red after {seconds:.1f} s")
+        assert "virginia/relay/0 does not answer" in page.text("#notes")
+        assert page.cells("ready")["virginia"]["ready oregon"].startswith("0")
+        colors = page.run("""
+            return ["virginia→oregon", "oregon→virginia"].map((pair) =>
+              getComputedStyle(document.querySelector(`g.arrow[data-pair="${pair}"] path.line`)).stroke)""")
+        assert colors[0] != colors[1]
+        if os.environ.get("EVCACHE_SCREENSHOTS"):
+            shoot(page, "relay-killed", 1280, "light")
+    finally:
+        os.kill(cache.up.process.pid, signal.SIGCONT)
+    page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine again")
+
+
+def test_dashboard__another_region__shows_the_same_cache(cache, page):
+    open_page(page, url(cache, "ireland"))
+    assert set(page.arrows()) == PAIRS
+
+
+def test_dashboard__quiet__numbers_are_those_of_status_json(cache, page):
+    cache.load.stop()
+    document = cache.wait_quiet()
+    open_page(page, url(cache))
+    produced = {}
+    for name, region in ((name, cache.regions[name]) for name in NAMES):
+        told = [fetch(address, "/status.json") for address in (region.admin, *region.relays)]
+        produced[name] = sum(sum(process["produced"]) for process in told)
+    page.wait(lambda: all(number(page.cells("books")[pair]["produced"]) == produced[pair.split("→")[0]] for pair in PAIRS),
+              SHOWN_S, f"produced {produced}")
+    for pair in document["pairs"]:
+        if pair["group"] == "ship":
+            row = page.cells("books")[f"{pair['source']}→{pair['destination']}"]
+            assert number(row["applied"]) == pair["outcomes"]["applied"]
+            assert number(row["lost"]) == pair["lost"] and number(row["in_flight"]) == 0
+            assert row["unexplained"] == "0"
+    assert page.text("#verdict") == "all regions are fresh"
+    # All the page needed came from the server, and nothing went wrong.
+    assert page.run("return performance.getEntriesByType('resource').every((e) => e.name.startsWith(location.origin))")
+    assert page.errors() == []
+
+
+# --- processes made of a test's numbers ---
+
+@pytest.fixture(name="fakes")
+def fakes_fixture(config, tmp_path):
+    """A real proxy in virginia, so that there is a dashboard; everybody else says what the test says."""
+    fakes = Fakes(config, but=[("virginia", "proxy")])
+    with fakes.stack, open(tmp_path / "proxy.log", "wb") as log:
+        with subprocess.Popen([program(), "proxy", "--config", str(fakes.path), "--region", "virginia"],
+                              stdin=subprocess.DEVNULL, stdout=log, stderr=log) as proxy:
+            yield fakes
+            proxy.send_signal(signal.SIGTERM)
+            assert proxy.wait(10) == 0
+
+
+def wait_listening(address):
+    host, port = memcache.split_address(address)
+    deadline = time.monotonic() + SHOWN_S
+    while True:
+        with contextlib.suppress(OSError):
+            connection = http.client.HTTPConnection(host, port, timeout=1)
+            connection.request("GET", "/cache.json")
+            if connection.getresponse().status == 200:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_dashboard__a_partition_stalls_and_one_loses_100__are_told_from_the_rest(fakes, page):
+    stalled = partition(0, backlog=70, applied=930, lag=[[10, 930]])
+    fakes.relay("virginia")["produced"] = [1000, 1000]
+    set_virginia(fakes, [stalled, partition(1, applied=900, lost=100, lag=[[10, 900]])], produced=(0, 0), relay_produced=(1000, 1000))
+    stalled["oldest_us"] = int((time.time() - 12.5) * 1e6)
+    wait_listening(fakes.regions[0].admin)
+    open_page(page, f"http://{fakes.regions[0].admin}/")
+    page.wait(lambda: page.arrows()["virginia→oregon"] == "stalled", SHOWN_S, "a stalled arrow")
+    assert page.arrows()["oregon→virginia"] in ("fine", "unknown")
+    assert page.cells("books")["virginia→oregon"]["lost"] == "100"
+    heat = page.cells("heat")["virginia→oregon"]
+    assert heat["partition 1"].endswith("lost 100") and "lost" not in heat["partition 0"]
+    assert float(heat["partition 0"].split()[0]) >= 12.5 and heat["partition 0"].endswith(" s")
+    notes = page.text("#notes")
+    assert "virginia → oregon, partition 0 is stalled" in notes
+    assert "virginia → oregon, partition 1 lost 100 events" in notes
+    assert "things need attention" in page.text("#verdict")

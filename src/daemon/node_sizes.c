@@ -2,6 +2,7 @@
 /* See node_sizes.h. */
 #include "daemon/node_sizes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -109,12 +110,27 @@ ask(const struct evc_address *address, struct evc_node_size *ret)
 
 /* --- the thread --- */
 
+/** A topology's zones are the configuration's in another order, without the drained ones. */
+static const struct evc_config_zone *
+config_zone_find(const struct evc_topology *topology, const char *name)
+{
+    const struct evc_config_region *region = &topology->config->regions[topology->region];
+
+    for (unsigned i = 0; i < region->zones_count; i++) {
+        if (strcmp(region->zones[i].name, name) == 0) {
+            return &region->zones[i];
+        }
+    }
+    return NULL;
+}
+
 static void
 ask_zone(struct evc_node_sizes *sizes, unsigned zone)
 {
     const struct evc_topology *topology = sizes->topology;
-    const struct evc_config_zone *config = &topology->config->regions[topology->region].zones[zone];
+    const struct evc_config_zone *config = config_zone_find(topology, topology->zones[zone].name);
 
+    assert(config != NULL && config->nodes_count == topology->zones[zone].node_count);
     for (unsigned i = 0; i < config->nodes_count && !atomic_load(&sizes->is_stopping); i++) {
         struct node_cell cell = {0};
 

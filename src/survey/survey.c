@@ -77,6 +77,9 @@ add_nodes(struct evc_survey *survey, unsigned region)
     const struct evc_config_region *config = &survey->config->regions[region];
 
     for (unsigned z = 0; z < config->zones_count; z++) {
+        if (config->zones[z].state == EVC_ZONE_DRAINED) {
+            continue; /* nobody speaks to it */
+        }
         for (unsigned n = 0; n < config->zones[z].nodes_count; n++) {
             survey->nodes[survey->node_count++] = (struct evc_survey_node){
                 .region = region, .zone = z, .address = &config->zones[z].nodes[n]};

@@ -140,7 +140,7 @@ struct evc_survey {
     size_t process_count;
     struct evc_survey_pair *pairs; /* [source * regions_count + destination] */
     size_t pair_count;
-    struct evc_survey_node *nodes; /* by region, zone and place */
+    struct evc_survey_node *nodes; /* by region, zone and place; none of drained zones */
     size_t node_count;
     struct evc_survey_region *regions; /* as many as the configuration's */
 };

@@ -86,19 +86,45 @@ check_options(const evcache *cache, const evcache_options *options, struct evc_e
     return EVC_OK;
 }
 
-/** Takes the first journal of the options' slots that no process has. */
+static bool
+has_left_events(const evcache *cache, unsigned slot)
+{
+    struct evc_journal_peek peek;
+
+    return evc_storage_peek_journal(cache->config, cache->region, evc_config_client_slot(slot),
+                                    &peek) == EVC_OK &&
+           peek.stats.bytes_used > 0;
+}
+
+/** Takes the first journal of some slots that no process holds. EVC_E_BUSY: there is none. */
+static int
+take_slot(evcache *cache, unsigned first, unsigned count, bool only_with_events,
+          struct evc_error *error)
+{
+    int status = EVC_E_BUSY;
+
+    for (unsigned slot = first; slot < first + count && status == EVC_E_BUSY; slot++) {
+        if (!only_with_events || has_left_events(cache, slot)) {
+            cache->slot = slot;
+            status =
+                evc_storage_open_journal(cache->config, cache->region, evc_config_client_slot(slot),
+                                         &cache->journal, &cache->replayed, error);
+        }
+    }
+    return status;
+}
+
+/** A slot that a killed program has left with events in its journal goes first: they are waited
+ * for, and nobody else would feed them. */
 static int
 open_journal(evcache *cache, const evcache_options *options, struct evc_error *error)
 {
     unsigned first = options->slot_first;
     unsigned count = options->slot_count > 0 ? options->slot_count : EVCACHE_CLIENT_SLOTS - first;
-    int status = EVC_E_BUSY;
+    int status = take_slot(cache, first, count, true, error);
 
-    for (unsigned i = 0; i < count && status == EVC_E_BUSY; i++) {
-        cache->slot = first + i;
-        status = evc_storage_open_journal(cache->config, cache->region,
-                                          evc_config_client_slot(cache->slot), &cache->journal,
-                                          &cache->replayed, error);
+    if (status == EVC_E_BUSY) {
+        status = take_slot(cache, first, count, false, error);
     }
     if (status == EVC_E_BUSY) {
         struct evc_error last = *error;

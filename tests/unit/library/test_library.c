@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -318,6 +320,41 @@ test_open__slots__are_taken_once(void **state)
     assert_value("key", NULL); /* the queue they share is still open */
 }
 
+static void
+test_open__slot_with_events_left__goes_first(void **state)
+{
+    const evcache_options fifth = {.slot_first = 5, .slot_count = 1};
+    const evcache_request request = request_of("left", "value");
+    evcache_error error;
+    evcache_stats stats;
+    evcache *cache = NULL;
+    int is_failed = 1;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(evcache_close(f.cache), EVCACHE_OK); /* nothing of it may cross the fork */
+    f.cache = NULL;
+    child = fork();
+    assert_int_not_equal(child, -1);
+    if (child == 0) {
+        if (evcache_open(f.config, "virginia", &fifth, &cache, &error) == EVCACHE_OK &&
+            kill(f.nodes[1].pid, SIGSTOP) == 0 && /* so that the write cannot settle */
+            evcache_set(cache, &request, NULL) == EVCACHE_OK) {
+            raise(SIGKILL);
+        }
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &is_failed, 0), child);
+    assert_true(WIFSIGNALED(is_failed));
+    node_process_thaw(&f.nodes[1]);
+    f.cache = library_fixture_open(&f);
+    assert_int_equal(evcache_get_stats(f.cache, &stats), EVCACHE_OK);
+    assert_int_equal(stats.slot, 5);
+    assert_int_equal(stats.events_replayed, 1);
+    assert_int_equal(stats.nodes, FIXTURE_ZONES);
+    assert_int_equal(stats.nodes_up, FIXTURE_ZONES);
+}
+
 /* --- zones that fail --- */
 
 static void
@@ -405,6 +442,7 @@ main(void)
         CASE(test_request__not_allowed__is_refused_and_says_why),
         CASE(test_open__what_is_wrong__is_named),
         CASE(test_open__slots__are_taken_once),
+        CASE(test_open__slot_with_events_left__goes_first),
         CASE(test_zone__dead__is_named_and_the_policy_decides),
         CASE(test_zone__silent__deadline_ends_the_wait_and_reads_go_elsewhere),
         CASE(test_open__signals_of_the_process__are_left_alone),

@@ -368,8 +368,8 @@ typedef struct evcache_stats {
 } evcache_stats;
 
 /**
- * Fills *ret. Waits for the background thread, at most a second. Returns EVCACHE_OK or
- * EVCACHE_E_TIMEOUT.
+ * Says how a handle does, in *ret. Waits for the background thread, at most a second. Returns
+ * EVCACHE_OK or EVCACHE_E_TIMEOUT.
  */
 EVCACHE_API int evcache_get_stats(evcache *cache, evcache_stats *ret);
 

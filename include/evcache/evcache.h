@@ -282,10 +282,16 @@ enum evcache_zone_status {
     EVCACHE_ZONE_REJECTED = 6,    /* its node answered with an error */
 };
 
-/** How many zones there are results of: those of the region; 0 for a request that was refused. */
+/**
+ * How many zones there are results of: the region's, but for drained ones; 0 for a request that was
+ * refused.
+ */
 EVCACHE_API unsigned evcache_reply_zone_count(const evcache_reply *reply);
 
-/** What zone number zone, in the order of the configuration, has said: enum evcache_zone_status. */
+/**
+ * What zone number zone has said: enum evcache_zone_status. Zones that serve come first, in the
+ * order of the configuration, then those that are only written to.
+ */
 EVCACHE_API int evcache_reply_zone_status(const evcache_reply *reply, unsigned zone);
 
 /** The name of zone number zone; NULL when there is none. Valid as long as the cache is open. */

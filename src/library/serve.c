@@ -244,7 +244,7 @@ on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
 static unsigned
 zones_needed(const evcache *cache, enum evcache_ack ack)
 {
-    unsigned zone_count = cache->topology->zone_count;
+    unsigned zone_count = evc_node_port_readable(evc_engine_port(cache->engine));
 
     switch (ack) {
     case EVCACHE_ACK_ONE:
@@ -495,6 +495,7 @@ start_contexts(evcache *cache)
 {
     const struct evc_config *config = cache->config;
     unsigned slot = evc_config_client_slot(cache->slot);
+    struct evc_node_port *port = evc_engine_port(cache->engine);
     const struct evc_reader_options read_options = {
         .timeout_us = config->read_timeout_ms * 1000,
         .hedge_us = config->read_hedge_ms == EVC_CONFIG_HEDGE_MEASURED
@@ -504,7 +505,7 @@ start_contexts(evcache *cache)
         .refills = config->read_refills,
     };
     const struct evc_write_options write_options = {
-        .zones_needed = evc_ack_zones(config->write_ack, cache->topology->zone_count),
+        .zones_needed = evc_ack_zones(config->write_ack, evc_node_port_readable(port)),
         .timeout_us = config->write_timeout_ms * 1000,
         .tombstone_ttl_s = config->tombstone_ttl_s,
         .value_len_max = config->value_len_max,
@@ -513,10 +514,9 @@ start_contexts(evcache *cache)
     evc_version_clock_init(&cache->clock, evc_version_writer_make(cache->region, slot),
                            config->drift_ms);
     evc_version_clock_keep(&cache->clock, evc_journal_clock_cell(cache->journal));
-    evc_writer_init(&cache->writer, evc_engine_port(cache->engine), &cache->clock, &cache->loop.now,
-                    cache->journal, &write_options);
-    evc_reader_init(&cache->reader, evc_engine_port(cache->engine), &cache->loop.now,
-                    &read_options);
+    evc_writer_init(&cache->writer, port, &cache->clock, &cache->loop.now, cache->journal,
+                    &write_options);
+    evc_reader_init(&cache->reader, port, &cache->loop.now, &read_options);
     evc_pool_init(&cache->calls, sizeof(struct library_call), 2 * (size_t)EVCACHE_CALLS_MAX);
     cache->has_contexts = true;
 }

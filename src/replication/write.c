@@ -462,7 +462,7 @@ evc_write_start(struct evc_writer *writer, const struct evc_write_request *reque
     struct evc_write *write = write_borrow(writer);
 
     assert(request->key.len >= 1 && request->key.len <= EVC_KEY_LEN_MAX);
-    assert(request->zones_needed <= writer->port->zone_count);
+    assert(request->zones_needed <= evc_node_port_readable(writer->port));
     if (!write) {
         return EVC_E_FULL;
     }

@@ -101,7 +101,7 @@ struct evc_write_request {
     bool vivifies; /* INCR, DECR, APPEND, PREPEND: make a missing item, of initial or value, with */
     int64_t vivify_exptime; /* memcached's, */
     uint64_t initial;       /* and INCR, DECR: with this number */
-    unsigned zones_needed;  /* before the answer, 1 to zone count; 0: as the options say */
+    unsigned zones_needed;  /* before the answer; 0: as the options say */
     uint8_t *zones; /* NULL, or zone_count of enum evc_write_zone, kept up to date until done */
 };
 

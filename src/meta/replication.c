@@ -124,6 +124,23 @@ evc_replication_compose_reply(struct evc_buf *out, uint32_t opaque, enum evc_app
     return EVC_OK;
 }
 
+int
+evc_replication_compose_clock(struct evc_buf *out, uint64_t unix_us)
+{
+    char *tail;
+    char *end;
+    int status = evc_buf_reserve(out, EVC_WIRE_LINE_BYTES, &tail);
+
+    if (status < 0) {
+        return status;
+    }
+    end = evc_wire_put(tail, EVC_SLICE("MN "));
+    end += evc_decimal_format_u64(end, unix_us);
+    end = evc_wire_put_crlf(end);
+    evc_buf_commit(out, (size_t)(end - tail));
+    return EVC_OK;
+}
+
 /* --- reading --- */
 
 /* The next token, which is this letter and something behind it. */
@@ -181,6 +198,20 @@ take_welcome(struct evc_slice rest, struct evc_replication_reply *ret)
     return EVC_OK;
 }
 
+static int
+take_clock(struct evc_slice rest, struct evc_replication_reply *ret)
+{
+    struct evc_slice token;
+    struct evc_slice more;
+
+    if (!evc_wire_token(&rest, &token) || !evc_decimal_parse_u64(token, &ret->unix_us) ||
+        evc_wire_token(&rest, &more)) {
+        return EVC_E_PROTO;
+    }
+    ret->is_clock = true;
+    return EVC_OK;
+}
+
 int
 evc_replication_reply_parse(struct evc_slice input, size_t *ret_used,
                             struct evc_replication_reply *ret)
@@ -207,6 +238,8 @@ evc_replication_reply_parse(struct evc_slice input, size_t *ret_used,
         status = take_outcome(rest, ret);
     } else if (evc_slice_equal(word, EVC_SLICE("HELLO"))) {
         status = take_welcome(rest, ret);
+    } else if (evc_slice_equal(word, EVC_SLICE("MN"))) {
+        status = take_clock(rest, ret);
     } else {
         ret->is_error = evc_slice_equal(word, EVC_SLICE("CLIENT_ERROR")) ||
                         evc_slice_equal(word, EVC_SLICE("SERVER_ERROR")) ||

@@ -7,6 +7,8 @@
  *   relay     ms <key> <len> [b] T<ttl> F<flags> E<version> O<opaque>\r\n<value>\r\n (pipelined; b:
  * the key is in base64, because it has blanks, newlines or NULs) receiver  HD O<opaque> P<outcome>
  * c<newest>\r\n      (in any order)
+ *   relay     mn\r\n                         what time is it?
+ *   receiver  MN <Unix microseconds>\r\n     (at once; one question at a time)
  *
  * Requests are read with meta/request.h. A tombstone travels as the item it is (node_op.h). Outcome
  * letters: a applied, i identical, b behind (c is the newer version there), l late, f failed (no
@@ -54,14 +56,18 @@ EVC_MUST_USE int evc_replication_compose_item(struct evc_buf *out,
 EVC_MUST_USE int evc_replication_compose_reply(struct evc_buf *out, uint32_t opaque,
                                                enum evc_apply_result result, evc_version newest);
 
+EVC_MUST_USE int evc_replication_compose_clock(struct evc_buf *out, uint64_t unix_us);
+
 /** What a relay reads: one line from the receiver. */
 struct evc_replication_reply {
     bool is_welcome; /* HELLO: cache and region are set */
     bool is_error;   /* CLIENT_ERROR, SERVER_ERROR, ERROR: text is set */
+    bool is_clock;   /* MN: unix_us is set */
     struct evc_slice cache, region, text;
     uint32_t opaque;
     enum evc_apply_result result;
     evc_version newest;
+    uint64_t unix_us;
 };
 
 /** 0 and the bytes used; EVC_E_AGAIN without a whole line; EVC_E_PROTO. Views into input. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/decimal.h"
 #include "base/log.h"
 #include "meta/replication.h"
@@ -247,6 +248,20 @@ take_hello(struct evc_receiver *receiver, const struct evc_request *request)
 
 /* --- input --- */
 
+/** The relay measures how far apart the clocks are, so the time is that of the answer. */
+static int
+tell_time(struct evc_receiver *receiver)
+{
+    struct evc_buf *output = evc_stream_output(&receiver->stream);
+
+    if (evc_replication_compose_clock(output, evc_clock_unix_us()) != EVC_OK) {
+        evc_receiver_close(receiver);
+        return EVC_E_PROTO;
+    }
+    evc_stream_flush_later(&receiver->stream);
+    return EVC_OK;
+}
+
 static int
 take_request(struct evc_receiver *receiver, const struct evc_request *request)
 {
@@ -257,6 +272,9 @@ take_request(struct evc_receiver *receiver, const struct evc_request *request)
     }
     if (request->command == EVC_CMD_MS && is_greeted) {
         return take_item(receiver, request);
+    }
+    if (request->command == EVC_CMD_MN && is_greeted) {
+        return tell_time(receiver);
     }
     refuse(receiver, is_greeted ? "a receiver takes ms only after the greeting"
                                 : "a relay greets first: this is a receiver, not a proxy");

@@ -100,9 +100,39 @@ on_welcome(struct evc_link *link, const struct evc_replication_reply *reply)
     set_state(link, EVC_LINK_UP);
     link->why[0] = '\0';
     link->connects_total++;
+    link->clock_asked_us = 0;
+    evc_skew_reset(&link->skew); /* another receiver may be another machine */
     evc_backoff_reset(&link->backoff);
     evc_log_info("link is up", "destination=%s receiver=%s", region->name, receiver_text(link));
     evc_ship_on_link_ready(link->ship);
+}
+
+/** Asks for the receiver's time; not while output waits, which would count as the way there. */
+static void
+ask_clock(struct evc_link *link)
+{
+    uint64_t now_us = link->loop->now.mono_us;
+
+    if (now_us < link->clock_due_us || link->clock_asked_us != 0 ||
+        evc_stream_output_waiting(&link->stream) > 0) {
+        return;
+    }
+    link->clock_due_us = now_us + (uint64_t)EVC_LINK_CLOCK_MS * 1000;
+    if (evc_buf_append(evc_stream_output(&link->stream), EVC_SLICE("mn\r\n")) == EVC_OK) {
+        link->clock_asked_us = evc_clock_unix_us();
+        evc_stream_flush_later(&link->stream);
+    }
+}
+
+static bool
+on_clock(struct evc_link *link, uint64_t theirs_us)
+{
+    if (link->clock_asked_us == 0) {
+        return false;
+    }
+    evc_skew_add(&link->skew, link->clock_asked_us, theirs_us, evc_clock_unix_us());
+    link->clock_asked_us = 0;
+    return true;
 }
 
 /** One line of the receiver. false: the connection is of no use any more. */
@@ -127,6 +157,9 @@ on_reply(struct evc_link *link, const struct evc_replication_reply *reply)
         return false;
     }
     link->heard_us = link->loop->now.mono_us;
+    if (reply->is_clock) {
+        return on_clock(link, reply->unix_us);
+    }
     if (link->on_their_way > 0) {
         link->on_their_way--;
     }
@@ -283,6 +316,8 @@ on_tick(struct evc_loop_hook *hook)
             evc_stream_close(&link->stream, UV_ETIMEDOUT);
         } else if (link->is_full && evc_stream_output_waiting(&link->stream) == 0) {
             on_drained(&link->stream);
+        } else {
+            ask_clock(link);
         }
         break;
     case EVC_LINK_STATE_MAX:

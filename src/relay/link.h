@@ -13,6 +13,7 @@
 #define EVC_RELAY_LINK_H
 
 #include "base/backoff.h"
+#include "base/skew.h"
 #include "net/stream.h"
 #include "replication/ship.h"
 #include "topology/config.h"
@@ -21,6 +22,7 @@ enum {
     EVC_LINK_OUTPUT_PAUSE_BYTES = 4 * 1024 * 1024, /* waiting for the peer: no further items */
     EVC_LINK_SILENCE_MS = 10000,                   /* items on their way and not one answer */
     EVC_LINK_GREETING_MS = 2000,
+    EVC_LINK_CLOCK_MS = 1000, /* how often the receiver is asked for its time */
     EVC_LINK_BACKOFF_MIN_MS = 50,
     EVC_LINK_BACKOFF_MAX_MS = 2000,
 };
@@ -51,7 +53,10 @@ struct evc_link {
     uint64_t heard_us; /* when the last answer came, or the first item left */
     uint64_t on_their_way;
     uint64_t connects_total;
-    bool is_full; /* an item was refused for want of room */
+    struct evc_skew skew;    /* of the receiver's clock */
+    uint64_t clock_due_us;   /* monotonic */
+    uint64_t clock_asked_us; /* Unix; 0: no question is on its way */
+    bool is_full;            /* an item was refused for want of room */
     bool is_closing;
     char why[EVC_ERROR_TEXT_BYTES]; /* why it is not UP */
 };

@@ -254,6 +254,32 @@ put_pairs(struct evc_metric_page *page, const struct evc_relay *relay)
     }
 }
 
+/** Sign and size of one of a sample's two; nothing where nothing is known. */
+static void
+put_skews(struct evc_metric_page *page, const struct evc_relay *relay)
+{
+    static const struct evc_metric families[] = {
+        {"evcache_link_clock_ahead_seconds", EVC_METRIC_GAUGE,
+         "The receiver's clock less this relay's, known to within half a round trip."},
+        {"evcache_link_round_trip_seconds", EVC_METRIC_GAUGE,
+         "The shortest of the last 16 round trips to the receiver."},
+    };
+
+    for (unsigned f = 0; f < 2; f++) {
+        evc_metric_family(page, &families[f]);
+        for (unsigned i = 0; i < relay->destination_count; i++) {
+            const struct evc_destination *destination = &relay->destinations[i];
+            struct evc_skew_sample sample;
+
+            if (evc_skew_get(&destination->link.skew, &sample)) {
+                evc_metric_us(page, f == 0 ? sample.ahead_us : (int64_t)sample.round_trip_us,
+                              "source", relay->region->name, "destination", destination->group.name,
+                              NULL);
+            }
+        }
+    }
+}
+
 /* --- repair --- */
 
 static const struct {
@@ -340,6 +366,7 @@ evc_relay_metrics(struct evc_relay *relay, struct evc_metric_page *page)
         put_books(page, &cells);
         put_times(page, &cells);
         put_pairs(page, relay);
+        put_skews(page, relay);
         put_repair(page, relay);
     }
     free(cells.cells);

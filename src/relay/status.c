@@ -76,18 +76,31 @@ report_ship(const struct evc_ship *ship)
         (json_int_t)stats.gone_total, "bytes", (json_int_t)stats.bytes_total);
 }
 
+/** ahead_us, round_trip_us: the receiver's clock against ours; null while nothing is known. */
+static json_t *
+report_clock(const struct evc_link *link)
+{
+    struct evc_skew_sample sample;
+
+    if (!evc_skew_get(&link->skew, &sample)) {
+        return json_null();
+    }
+    return json_pack("{s:I, s:I}", "ahead_us", (json_int_t)sample.ahead_us, "round_trip_us",
+                     (json_int_t)sample.round_trip_us);
+}
+
 static json_t *
 report_destination(const struct evc_relay *relay, struct evc_destination *destination)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "region",
-                     relay->options.config->regions[destination->region].name, "link",
-                     destination->link.state == EVC_LINK_UP ? "up" : "down", "why",
-                     destination->link.why, "records",
-                     (json_int_t)destination->group.consume.records_total, "corrupt",
-                     (json_int_t)destination->group.consume.corrupt_total, "slot_conflicts",
-                     (json_int_t)destination->group.consume.slot_conflicts_total, "partitions",
-                     report_partitions(&destination->group), "lag_us",
-                     report_lag(&destination->group), "ship", report_ship(destination->ship));
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "region",
+        relay->options.config->regions[destination->region].name, "link",
+        destination->link.state == EVC_LINK_UP ? "up" : "down", "why", destination->link.why,
+        "records", (json_int_t)destination->group.consume.records_total, "corrupt",
+        (json_int_t)destination->group.consume.corrupt_total, "slot_conflicts",
+        (json_int_t)destination->group.consume.slot_conflicts_total, "clock",
+        report_clock(&destination->link), "partitions", report_partitions(&destination->group),
+        "lag_us", report_lag(&destination->group), "ship", report_ship(destination->ship));
 }
 
 static json_t *

@@ -17,6 +17,8 @@ check_round_trip(const struct evc_replication_reply *reply, struct evc_slice lin
     evc_buf_init(&buf, 4096);
     if (reply->is_welcome) {
         assert(evc_replication_compose_welcome(&buf, reply->cache, reply->region) == 0);
+    } else if (reply->is_clock) {
+        assert(evc_replication_compose_clock(&buf, reply->unix_us) == 0);
     } else if (!reply->is_error) {
         assert(evc_replication_compose_reply(&buf, reply->opaque, reply->result, reply->newest) ==
                0);
@@ -28,6 +30,7 @@ check_round_trip(const struct evc_replication_reply *reply, struct evc_slice lin
     assert(again.is_welcome == reply->is_welcome && again.is_error == reply->is_error);
     assert(again.opaque == reply->opaque && again.newest == reply->newest);
     assert(again.result == reply->result);
+    assert(again.is_clock == reply->is_clock && again.unix_us == reply->unix_us);
     assert(evc_slice_equal(again.cache, reply->cache));
     assert(evc_slice_equal(again.region, reply->region));
     evc_buf_finish(&buf);

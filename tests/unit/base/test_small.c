@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/skew.h"
 
 static void
 test_status__every_status__has_a_name_of_its_own(void **state)
@@ -202,6 +203,31 @@ test_log__limit__one_a_second_and_the_rest_counted(void **state)
     assert_int_equal(suppressed, 2);
 }
 
+static void
+test_skew__answers__the_shortest_round_trip_counts(void **state)
+{
+    struct evc_skew skew = {.count = 0};
+    struct evc_skew_sample sample;
+
+    (void)state;
+    assert_false(evc_skew_get(&skew, &sample));
+    evc_skew_add(&skew, 1000, 900, 999); /* came before it was asked */
+    assert_false(evc_skew_get(&skew, &sample));
+    evc_skew_add(&skew, 1000, 1900, 2000); /* held up on the way back */
+    evc_skew_add(&skew, 5000, 5250, 5100);
+    evc_skew_add(&skew, 9000, 8000, 9900);
+    assert_true(evc_skew_get(&skew, &sample));
+    assert_int_equal(sample.ahead_us, 200);
+    assert_int_equal(sample.round_trip_us, 100);
+    for (unsigned i = 0; i < EVC_SKEW_SAMPLES_MAX; i++) { /* what is older is forgotten */
+        evc_skew_add(&skew, 10000, 7000, 10400);
+    }
+    assert_true(evc_skew_get(&skew, &sample));
+    assert_int_equal(sample.ahead_us, -3200);
+    evc_skew_reset(&skew);
+    assert_false(evc_skew_get(&skew, &sample));
+}
+
 int
 main(void)
 {
@@ -212,6 +238,7 @@ main(void)
         cmocka_unit_test(test_clock__moments__go_forward_and_are_today),
         cmocka_unit_test(test_backoff__failures__double_with_jitter_up_to_the_maximum),
         cmocka_unit_test(test_backoff__extremes__do_not_overflow),
+        cmocka_unit_test(test_skew__answers__the_shortest_round_trip_counts),
         cmocka_unit_test(test_list__push_pop_remove__in_order),
         cmocka_unit_test(test_log__lines__are_logfmt_and_bounded),
         cmocka_unit_test(test_log__limit__one_a_second_and_the_rest_counted),

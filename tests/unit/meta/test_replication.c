@@ -136,6 +136,29 @@ test_replication__outcomes__there_and_back_at_any_split(void **state)
 }
 
 static void
+test_replication__clock__there_and_back_at_any_split(void **state)
+{
+    struct evc_replication_reply reply;
+    struct evc_slice text;
+    struct evc_buf buf;
+    size_t used;
+
+    (void)state;
+    evc_buf_init(&buf, 4096);
+    assert_int_equal(evc_replication_compose_clock(&buf, UINT64_MAX), 0);
+    text = evc_buf_slice(&buf);
+    for (size_t len = 0; len < text.len; len++) {
+        struct evc_slice part = {.ptr = text.ptr, .len = len};
+        assert_int_equal(evc_replication_reply_parse(part, &used, &reply), EVC_E_AGAIN);
+    }
+    assert_int_equal(evc_replication_reply_parse(text, &used, &reply), 0);
+    assert_int_equal(used, text.len);
+    assert_true(reply.is_clock && !reply.is_welcome && !reply.is_error);
+    assert_true(reply.unix_us == UINT64_MAX);
+    evc_buf_finish(&buf);
+}
+
+static void
 test_replication__lines__errors_and_nonsense(void **state)
 {
     static const struct {
@@ -146,6 +169,9 @@ test_replication__lines__errors_and_nonsense(void **state)
         {"CLIENT_ERROR not this cache\r\n", 0, true},
         {"SERVER_ERROR x\r\n", 0, true},
         {"ERROR\r\n", 0, true},
+        {"MN\r\n", EVC_E_PROTO, false},
+        {"MN x\r\n", EVC_E_PROTO, false},
+        {"MN 1 2\r\n", EVC_E_PROTO, false},
         {"HD\r\n", EVC_E_PROTO, false},
         {"HD O1 Pa\r\n", EVC_E_PROTO, false},
         {"HD O1 Px c1\r\n", EVC_E_PROTO, false},
@@ -181,6 +207,7 @@ main(void)
         cmocka_unit_test(test_replication__bad_greetings__refused),
         cmocka_unit_test(test_replication__items__read_back_by_the_request_parser),
         cmocka_unit_test(test_replication__outcomes__there_and_back_at_any_split),
+        cmocka_unit_test(test_replication__clock__there_and_back_at_any_split),
         cmocka_unit_test(test_replication__lines__errors_and_nonsense),
     };
 

@@ -90,6 +90,30 @@ test_receiver__right_greeting__welcomed_also_byte_by_byte(void **state)
 }
 
 static void
+test_receiver__asked_for_the_time__tells_it(void **state)
+{
+    struct front *front = open_front();
+    int fd = dial_greeted(front);
+    uint64_t before_us = evc_clock_unix_us(), theirs_us;
+    char line[64] = "";
+    size_t len = 0;
+
+    (void)state;
+    say(fd, "mn\r\n");
+    while (len < sizeof(line) - 1 && (len == 0 || line[len - 1] != '\n')) {
+        ssize_t got = read(fd, line + len, sizeof(line) - 1 - len);
+
+        assert_true(got > 0);
+        len += (size_t)got;
+    }
+    assert_memory_equal(line, "MN ", 3);
+    theirs_us = strtoull(line + 3, NULL, 10);
+    assert_true(theirs_us >= before_us && theirs_us <= evc_clock_unix_us());
+    close(fd);
+    close_front(front);
+}
+
+static void
 test_receiver__wrong_input__one_line_and_closed(void **state)
 {
     static const struct {
@@ -311,6 +335,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_receiver__right_greeting__welcomed_also_byte_by_byte),
+        cmocka_unit_test(test_receiver__asked_for_the_time__tells_it),
         cmocka_unit_test(test_receiver__wrong_input__one_line_and_closed),
         cmocka_unit_test(test_receiver__items__each_outcome),
         cmocka_unit_test(test_receiver__version_ahead_of_time__refused),

@@ -93,7 +93,7 @@ int
 evc_queues_take(const struct evc_config *config, unsigned region, struct evc_queue **ret,
                 struct evc_error *error)
 {
-    struct stat directory;
+    struct stat directory = {0};
     struct open_queue *open;
     int status;
 

@@ -217,8 +217,10 @@ fill_write(evcache_reply *reply, const struct evc_write_answer *answer)
     case EVC_WRITE_TOUCHED:
     case EVC_WRITE_COUNTED:
     case EVC_WRITE_NON_NUMERIC:
-    case EVC_WRITE_RESULT_MAX:
         reply->status = names[answer->result];
+        break;
+    case EVC_WRITE_RESULT_MAX:
+        assert(false); /* no result */
         break;
     }
     reply->version = answer->version;

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "library/library.h"
 #include "library_fixture.h"
 
 enum {
@@ -180,6 +181,27 @@ test_start__what_is_not_allowed__is_refused_without_an_answer(void **state)
     assert_int_equal(taker.answers, 0);
 }
 
+static void
+test_start__too_many_unanswered__is_busy_and_has_no_effect(void **state)
+{
+    struct taker taker = taker_open();
+    const evcache_request request = {.key = evcache_str("key"), .value = evcache_str("value")};
+    evcache_reply *reply = NULL;
+
+    (void)state;
+    atomic_fetch_add(&f.cache->calls_open, EVCACHE_CALLS_MAX); /* as if so many were on their way */
+    assert_int_equal(evcache_start(taker.inbox, EVCACHE_SET, &request, on_reply, &taker),
+                     EVCACHE_E_BUSY);
+    assert_int_equal(evcache_set(f.cache, &request, &reply), EVCACHE_E_BUSY);
+    assert_string_equal(evcache_reply_error(reply), "busy");
+    evcache_reply_free(reply);
+    atomic_fetch_sub(&f.cache->calls_open, EVCACHE_CALLS_MAX);
+    evcache_inbox_close(taker.inbox);
+    assert_int_equal(taker.answers, 0);
+    assert_int_equal(evcache_get(f.cache, &request, &reply), EVCACHE_NOT_FOUND);
+    evcache_reply_free(reply);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -190,6 +212,7 @@ main(void)
         CASE(test_start__from_a_done_function__is_for_the_next_dispatch),
         CASE(test_close__inbox_with_calls_under_way__hands_them_out_first),
         CASE(test_start__what_is_not_allowed__is_refused_without_an_answer),
+        CASE(test_start__too_many_unanswered__is_busy_and_has_no_effect),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ int evc_cli_proxy(int argc, char **argv);
 int evc_cli_relay(int argc, char **argv);
 int evc_cli_up(int argc, char **argv);
 int evc_cli_status(int argc, char **argv);
+int evc_cli_top(int argc, char **argv);
 int evc_cli_check_config(int argc, char **argv);
 
 #endif

@@ -85,8 +85,13 @@ rate_agreement(const struct evc_readiness_input *input, char *reason)
         score = scale_log((double)wrong / (double)produced, EVC_READINESS_WRONG_BEST,
                           EVC_READINESS_WRONG_WORST);
         score = score > EVC_READINESS_WRONG_AT_MOST ? EVC_READINESS_WRONG_AT_MOST : score;
-        snprintf(reason, EVC_READINESS_REASON_BYTES, "%llu events were lost and %llu unexplained",
-                 (unsigned long long)input->lost, (unsigned long long)input->unexplained);
+        if (input->unexplained == 0) {
+            snprintf(reason, EVC_READINESS_REASON_BYTES, "%llu events were lost",
+                     (unsigned long long)input->lost);
+        } else {
+            snprintf(reason, EVC_READINESS_REASON_BYTES, "%llu events were lost, %llu unexplained",
+                     (unsigned long long)input->lost, (unsigned long long)input->unexplained);
+        }
     }
     if (differing > 0) {
         unsigned agreeing = (unsigned)(100 * input->canaries_agreeing / input->canaries);

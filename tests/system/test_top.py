@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evcache top` on a terminal of its own: real processes, and processes that answer what a test tells them to."""
+
+import contextlib
+import re
+import signal
+
+import pytest
+from helpers.fakes import Fakes, partition, set_virginia
+from helpers.system import program, run
+from helpers.terminal import Terminal
+
+UP, DOWN, RIGHT, ENTER, ESCAPE = "\x1bOA", "\x1bOB", "\x1bOC", "\r", "\x1b"
+
+
+@pytest.fixture(name="top")
+def top_fixture():
+    """top(config, lines=, columns=, ...) -> Terminal with a running `evcache top`."""
+    with contextlib.ExitStack() as stack:
+        def start(config, **shape):
+            terminal = Terminal([program(), "top", "--config", str(config)], **shape)
+            stack.callback(terminal.close)
+            return terminal
+        yield start
+
+
+@pytest.fixture(name="fakes")
+def fakes_fixture(config):
+    fakes = Fakes(config)
+    with fakes.stack:
+        yield fakes
+
+
+def test_top__a_real_cache__regions_partitions_nodes(system, top):
+    s = system(regions=3, zones=1, nodes=2)
+    proxy = s.proxy("virginia")
+    for number in range(200):
+        proxy.set(f"key-{number}", b"value")
+    s.wait_quiet()
+    terminal = top(s.config)
+    text = terminal.wait_for("6 of 6 processes answer", "every region is fresh", "q quit")
+    assert text.count("ready 100") == 6 and text.count("lost 0") == 6
+    terminal.press(ENTER)
+    text = terminal.wait_for("virginia to oregon", "in flight")
+    produced = [int(line.split()[6 if "s" in line.split()[3] else 5].replace(",", ""))
+                for line in text.splitlines() if re.match(r" +\d  fine", line)]
+    assert sum(produced) == 200 and len(produced) == 4
+    terminal.press("n")
+    terminal.wait(lambda text: text.count(" up ") == 6 and "virginia-a" in text)
+    terminal.press(ESCAPE)
+    terminal.wait_for("from / to")
+    s.kill("oregon/node/oregon-a/0", signal.SIGSTOP)  # nobody notices without traffic, and nothing breaks
+    terminal.press("q")
+    assert terminal.end() == 0
+    s.kill("oregon/node/oregon-a/0", signal.SIGCONT)
+
+
+def test_top__lost_and_stalled__on_their_partition(fakes, top):
+    now_us = 1_700_000_000_000_000
+    stalled = partition(0, backlog=70, applied=930)
+    stalled["oldest_us"] = now_us - 12_500_000
+    fakes.relay("virginia")["now_us"] = now_us
+    set_virginia(fakes, [stalled, partition(1, applied=900, lost=100)], produced=(1000, 1000))
+    terminal = top(fakes.path)
+    text = terminal.wait_for("virginia to oregon is stalled", "stalled 12.5 s")
+    assert text.count("lost 100") == 1 and text.count("lost 0") == 1
+    assert terminal.screen.has_color
+    terminal.press(ENTER)
+    text = terminal.wait_for("virginia to oregon", "in flight")
+    lines = {line.split()[0]: line for line in text.splitlines() if re.match(r" +\d  ", line)}
+    assert "stalled" in lines["0"] and "12.5 s" in lines["0"] and lines["0"].split()[-2:] == ["0", "0"]
+    assert "fine" in lines["1"] and lines["1"].split()[-2:] == ["100", "0"]
+
+
+def test_top__arrows__select_what_enter_shows(system, top):
+    s = system(regions=3, zones=1)
+    terminal = top(s.config)
+    terminal.wait_for("every region is fresh")
+    for keys, pair in ((RIGHT, "virginia to ireland"), (DOWN, "oregon to ireland"), (UP + RIGHT, "virginia to ireland")):
+        terminal.press(keys + ENTER)
+        terminal.wait_for(pair, "in flight")
+        terminal.press(ESCAPE)
+        terminal.wait_for("from / to")
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.end() == 0
+
+
+def test_top__resize__keys_stay_at_the_bottom(fakes, top):
+    terminal = top(fakes.path, lines=40, columns=120)
+    terminal.wait_for("every region is fresh", "q quit")
+    for lines, columns in ((24, 80), (10, 40), (3, 12), (1, 1), (50, 200)):
+        terminal.resize(lines, columns)
+        keys = "arrows select   Enter partitions   n nodes   q quit"[:columns]
+        text = terminal.wait(lambda text: text.split("\n")[-1].startswith(keys[:-1]) and len(text.split("\n")) == lines)
+        assert all(len(line) <= columns for line in text.split("\n"))
+    terminal.wait_for("virginia", "oregon", "ready 100")
+    terminal.press("q")
+    assert terminal.end() == 0
+
+
+def test_top__many_partitions__scroll(config, top):
+    path, _ = config(regions=2, zones=1, partitions=64)
+    terminal = top(path, lines=20)
+    terminal.wait_for("0 of 4 processes answer")
+    terminal.press(ENTER)
+    terminal.wait_for("        0  unknown")
+    terminal.press("\x1b[6~" * 9)
+    text = terminal.wait_for("       63  unknown")
+    assert "        0  unknown" not in text
+
+
+def test_top__no_color__has_none(fakes, top):
+    terminal = top(fakes.path, NO_COLOR="1")
+    terminal.wait_for("every region is fresh")
+    assert not terminal.screen.has_color
+
+
+def test_top__no_terminal__says_what_needs_none(fakes):
+    done = run("top", "--config", fakes.path)
+    assert done.returncode == 1
+    assert done.stderr == "evcache top: this is no terminal to draw on; `evcache status` needs none\n"
+
+
+def test_top__unknown_terminal__named(fakes, top):
+    terminal = top(fakes.path, TERM="nothing-like-it")
+    terminal.wait_for("the terminal 'nothing-like-it' is not known")
+    assert terminal.end() == 1

@@ -55,7 +55,7 @@ take_number(struct evc_slice token, struct number *ret)
     while (at < end && *at >= '0' && *at <= '9') {
         at++;
     }
-    if (at < end && !is_space(*at)) {
+    if (at < end && !is_space(*at) && *at != '\0') { /* a NUL ends it, in a value that is counted */
         return false;
     }
     return evc_decimal_parse_u64((struct evc_slice){.ptr = digits, .len = (size_t)(at - digits)},

@@ -109,6 +109,22 @@ evc_command_count(struct evc_session *session, const struct evc_request *request
     return true;
 }
 
+/** The expiry of a number that is made: of the flags T and N, memcached goes by the later one. */
+static int64_t
+exptime_when_made(const struct evc_request *request)
+{
+    int64_t exptime = request->vivify;
+
+    for (unsigned i = 0; i < request->flag_count; i++) {
+        if (request->flags[i].letter == 'N') {
+            exptime = request->vivify;
+        } else if (request->flags[i].letter == 'T') {
+            exptime = request->exptime;
+        }
+    }
+    return exptime;
+}
+
 bool
 evc_command_ma(struct evc_session *session, const struct evc_request *request)
 {
@@ -133,7 +149,7 @@ evc_command_ma(struct evc_session *session, const struct evc_request *request)
                           .has_exptime = evc_request_flag(request, 'T') != NULL,
                           .exptime = request->exptime,
                           .vivifies = evc_request_flag(request, 'N') != NULL,
-                          .vivify_exptime = request->vivify,
+                          .vivify_exptime = exptime_when_made(request),
                           .initial = request->initial,
                       },
                       on_counted);

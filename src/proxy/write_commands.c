@@ -85,7 +85,8 @@ compose_result(struct evc_exchange *exchange, const struct evc_write_answer *ans
         return evc_buf_append(out, row->line);
     }
     return evc_meta_reply_compose_write(out, &exchange->meta, row->code, answer->version,
-                                        exchange->value_len);
+                                        answer->made_len > 0 ? answer->made_len
+                                                             : exchange->value_len);
 }
 
 void
@@ -130,6 +131,9 @@ start_write(struct evc_session *session, const struct evc_request *request,
         exchange->is_silent = request->noreply;
         exchange->has_cas = write->unique != 0;
         exchange->value_len = (uint32_t)write->value.len;
+        if (request->command == EVC_CMD_MD) {
+            evc_meta_reply_keep(&exchange->meta, EVC_SLICE("kO"));
+        }
         evc_command_write(exchange, write, on_written);
     }
     return true;

@@ -30,7 +30,8 @@ is_concatenation(enum evc_write_kind kind)
 uint16_t
 evc_decision_want(const struct evc_write_request *request)
 {
-    unsigned want = EVC_WANT_FLAGS | EVC_WANT_SIZE | EVC_WANT_CAS;
+    /* Looking is nobody's hit: mg h and l of a client must not tell of it. */
+    unsigned want = EVC_WANT_FLAGS | EVC_WANT_SIZE | EVC_WANT_CAS | EVC_WANT_NO_BUMP;
 
     if (request->kind == EVC_WRITE_TOUCH) {
         want |= EVC_WANT_VALUE;

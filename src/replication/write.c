@@ -85,6 +85,7 @@ evc_write_answer(struct evc_write *write, enum evc_write_result result)
              .error = {.ptr = write->error, .len = write->error_len},
              .number = write->decision.number,
              .exptime = write->exptime,
+             .made_len = (uint32_t)evc_buf_len(&write->made),
              .is_created = write->decision.is_created,
          });
 }

@@ -112,7 +112,8 @@ struct evc_write_answer {
     struct evc_slice error; /* REJECTED: the node's line; valid during the call */
     uint64_t number;        /* COUNTED: the new one */
     int64_t exptime;        /* of what was stored, memcached's; relative to now up to 30 days */
-    bool is_created;        /* APPEND…, INCR…: there was no item before */
+    uint32_t made_len; /* bytes of the value that was made of the item, as APPEND does; else 0 */
+    bool is_created;   /* APPEND…, INCR…: there was no item before */
 };
 
 typedef void (*evc_write_fn)(void *ctx, uint64_t tag, const struct evc_write_answer *answer);

@@ -5,7 +5,7 @@
 BUILD := build/release
 TIDY := build/clang
 
-.PHONY: all deps deps-quiet test sim demo format lint clean help
+.PHONY: all deps deps-quiet test sim differential demo format lint clean help
 .NOTPARALLEL:
 
 all: deps-quiet ## build the program: build/evcache
@@ -27,6 +27,12 @@ sim: all ## 10,000 seeds of the simulation, or SEEDS
 	@ninja -C $(BUILD) --quiet tests/sim/sim
 	@$(BUILD)/tests/sim/sim --seeds $(or $(SEEDS),10000)
 
+differential: all ## a million random commands to a memcached and to a proxy, same answers? (COMMANDS, SEED)
+	@ninja -C $(BUILD) --quiet tests/differential/differential
+	@EVCACHE=$(BUILD)/src/cli/evcache DIFFERENTIAL_COMMANDS=$(or $(COMMANDS),1000000) \
+		DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)) \
+		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s tests/system/test_differential.py
+
 demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded)
 	@tools/demo $(if $(QUEUE),--queue $(QUEUE))
 
@@ -42,4 +48,4 @@ clean: ## remove what was built, except memcached
 	@find build -mindepth 1 -maxdepth 1 ! -name memcached -exec rm -rf {} + 2>/dev/null || true
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -16,10 +16,10 @@ def binary():
 
 
 @contextlib.contextmanager
-def real_memcached(directory):
-    """Runs one on a port of the kernel's choice; yields its address."""
+def real_memcached(directory, *arguments):
+    """Runs one on a port of the kernel's choice; yields its address. arguments: further ones."""
     ports = pathlib.Path(directory) / "ports"
-    process = subprocess.Popen([binary(), "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-t", "1"],
+    process = subprocess.Popen([binary(), "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-t", "1", *arguments],
                                env={**os.environ, "MEMCACHED_PORT_FILENAME": str(ports)})
     try:
         deadline = time.monotonic() + START_LIMIT_S

@@ -193,6 +193,18 @@ put_applies(struct evc_metric_page *page, const char *region, const struct evc_w
     evc_metric_us(page, (int64_t)sum->reads.hedge_us, "region", region, NULL);
 }
 
+static void
+put_canaries(struct evc_metric_page *page, const char *region, const struct evc_canary_stats *stats)
+{
+    static const char *const results[] = {"stored", "failed"};
+
+    evc_metrics_by_name(page,
+                        &(struct evc_metric){"evcache_canary_writes_total", EVC_METRIC_COUNTER,
+                                             "Canaries written by this process."},
+                        region, "result", results,
+                        (uint64_t[]){stats->stored_total, stats->failed_total}, 2);
+}
+
 bool
 evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
 {
@@ -218,6 +230,7 @@ evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
     put_requests(page, region, &sum.counters);
     put_reads_and_writes(page, region, &sum);
     put_applies(page, region, &sum);
+    put_canaries(page, region, &sum.canary);
     evc_metrics_loop(page, region, &sum.turns, sum.turn_busy_us_max);
     evc_metrics_nodes(page, proxy->topology, nodes);
     evc_metrics_journals(page, region, proxy->journals, proxy->journal_count,

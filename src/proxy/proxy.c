@@ -101,6 +101,7 @@ open_worker(struct evc_proxy *proxy, unsigned index, const struct sockaddr_stora
                                  .journal = proxy->journals[index],
                                  .feeder = proxy->feeder,
                                  .index = index,
+                                 .has_canaries = index == 0 && proxy->options.index == 0,
                                  .slot = evc_config_proxy_slot(proxy->options.index, index),
                                  .client_address = (const struct sockaddr *)clients,
                                  .relay_address = (const struct sockaddr *)relays,

@@ -13,6 +13,7 @@ static_assert(sizeof(struct evc_reader_stats) % sizeof(uint64_t) == 0, "counters
 static_assert(sizeof(struct evc_write_stats) % sizeof(uint64_t) == 0, "counters only");
 static_assert(sizeof(struct evc_apply_stats) % sizeof(uint64_t) == 0, "counters only");
 
+static_assert(sizeof(struct evc_canary_stats) % sizeof(uint64_t) == 0, "counters only");
 static_assert(sizeof(struct evc_worker_figures) % sizeof(uint64_t) == 0, "whole words");
 
 int
@@ -73,6 +74,7 @@ evc_figures_add(struct evc_worker_figures *into, const struct evc_worker_figures
     into->reads.hedge_us = hedge_us;
     add_cells(&into->writes, &from->writes, sizeof(into->writes));
     add_cells(&into->applies, &from->applies, sizeof(into->applies));
+    add_cells(&into->canary, &from->canary, sizeof(into->canary));
     into->clock_refused += from->clock_refused;
     if (from->turn_busy_us_max > into->turn_busy_us_max) {
         into->turn_busy_us_max = from->turn_busy_us_max;

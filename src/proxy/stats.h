@@ -15,6 +15,7 @@
 #include "base/cell.h"
 #include "engine/engine.h"
 #include "engine/read.h"
+#include "proxy/canary.h"
 #include "replication/apply.h"
 #include "replication/write.h"
 
@@ -51,6 +52,7 @@ struct evc_worker_figures {
     struct evc_write_stats writes;
     struct evc_apply_stats applies;
     uint64_t clock_refused;
+    struct evc_canary_stats canary; /* of the worker that writes them */
     uint64_t turn_busy_us_max;
     struct evc_latency turns;
     bool is_ready;

@@ -138,6 +138,12 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
     (void)evc_report_set(json, "receivers_refused", counters->receivers_refused_total);
     (void)json_object_set_new(json, "writes", writes_json(&figures->writes));
     (void)json_object_set_new(json, "reads", reads_json(counters, &figures->reads));
+    (void)json_object_set_new(json, "canaries",
+                              json_pack("{s:I, s:I, s:I, s:I}", "keys",
+                                        (json_int_t)figures->canary.keys, "rounds",
+                                        (json_int_t)figures->canary.rounds_total, "stored",
+                                        (json_int_t)figures->canary.stored_total, "failed",
+                                        (json_int_t)figures->canary.failed_total));
     (void)json_object_set_new(json, "applies", applies_json(&figures->applies));
     (void)evc_report_set(json, "echoes", figures->applies.echoes_total);
     (void)evc_report_set(json, "conflict_echoes", figures->applies.conflict_echoes_total);

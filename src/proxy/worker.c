@@ -23,6 +23,7 @@ evc_worker_publish(struct evc_worker *worker)
         .writes = worker->writer.stats,
         .applies = worker->applier.stats,
         .clock_refused = worker->clock.refused_total,
+        .canary = worker->canary.stats,
         .turn_busy_us_max = worker->loop.turn_busy_us_max,
         .turns = worker->loop.turns,
         .is_ready = worker->state == EVC_WORKER_RUNNING && evc_engine_is_ready(worker->engine),
@@ -243,6 +244,7 @@ on_tick(struct evc_loop_hook *hook)
             worker->sweep_us = now_us;
             evc_service_sweep(&worker->service);
         }
+        evc_canary_tick(&worker->canary);
     }
     if (worker->has_service) {
         evc_flush_on_tick(&worker->service.flush);
@@ -353,6 +355,11 @@ start_parts(struct evc_worker *worker, struct evc_error *error)
         return status;
     }
     start_service(worker);
+    if (worker->options.has_canaries &&
+        evc_canary_init(&worker->canary, worker->options.config, worker->options.topology->region,
+                        &worker->writer, &worker->loop.now) != EVC_OK) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
     return open_listeners(worker, error);
 }
 
@@ -361,6 +368,7 @@ finish_parts(struct evc_worker *worker)
 {
     if (worker->has_service) {
         evc_service_finish(&worker->service);
+        evc_canary_finish(&worker->canary);
         evc_applier_finish(&worker->applier);
         evc_writer_finish(&worker->writer);
         evc_reader_finish(&worker->reader);

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/read.h"
 #include "net/listener.h"
+#include "proxy/canary.h"
 #include "proxy/service.h"
 #include "queue/feeder.h"
 
@@ -37,6 +38,7 @@ struct evc_worker_options {
     struct evc_feeder *feeder;   /* outlives the worker */
     unsigned index;
     unsigned slot;
+    bool has_canaries; /* writes the region's */
     const struct sockaddr *client_address;
     const struct sockaddr *relay_address;
     struct evc_collector collector;
@@ -61,6 +63,7 @@ struct evc_worker {
     struct evc_writer writer;
     struct evc_applier applier;
     struct evc_service service;
+    struct evc_canary canary; /* at work in the first worker of the region's first proxy */
     struct evc_listener clients, relays;
     unsigned listeners_open;
     bool client_waits, relay_waits; /* a connection there was no room for */

@@ -368,6 +368,7 @@ evc_relay_metrics(struct evc_relay *relay, struct evc_metric_page *page)
         put_pairs(page, relay);
         put_skews(page, relay);
         put_repair(page, relay);
+        evc_canary_watch_metrics(relay->canaries, page);
     }
     free(cells.cells);
     free(nodes);

@@ -78,6 +78,7 @@ on_tick(struct evc_loop_hook *hook)
         return;
     }
     evc_repair_tick(relay->repair);
+    evc_canary_watch_tick(relay->canaries);
     evc_group_commit(&relay->repair_group, false);
     for (unsigned i = 0; i < relay->destination_count; i++) {
         evc_ship_tick(relay->destinations[i].ship);
@@ -330,6 +331,42 @@ start_destinations(struct evc_relay *relay, struct evc_error *error)
     return EVC_OK;
 }
 
+static int64_t
+source_ahead_us(void *ctx, unsigned source)
+{
+    const struct evc_relay *relay = ctx;
+    struct evc_skew_sample sample;
+
+    for (unsigned i = 0; i < relay->destination_count; i++) {
+        if (relay->destinations[i].region == source &&
+            evc_skew_get(&relay->destinations[i].link.skew, &sample)) {
+            return sample.ahead_us;
+        }
+    }
+    return 0;
+}
+
+/** One relay of the region reads the other regions' canaries. */
+static int
+start_canaries(struct evc_relay *relay, struct evc_error *error)
+{
+    if (relay->options.index != 0) {
+        return EVC_OK;
+    }
+    if (evc_canary_watch_create(
+            &(struct evc_canary_watch_options){
+                .topology = relay->topology,
+                .port = evc_engine_port(relay->engine),
+                .now = &relay->loop.now,
+                .ahead_us = source_ahead_us,
+                .ctx = relay,
+            },
+            &relay->canaries) != EVC_OK) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    return EVC_OK;
+}
+
 /* --- stop --- */
 
 static void
@@ -406,6 +443,7 @@ start(struct evc_relay *relay, struct evc_error *error)
     start_hooks(relay);
     rc = start_repair(relay, error);
     rc = rc ? rc : start_destinations(relay, error);
+    rc = rc ? rc : start_canaries(relay, error);
     if (rc != EVC_OK) {
         return rc;
     }
@@ -429,6 +467,7 @@ finish(struct evc_relay *relay)
     }
     free(relay->destinations);
     evc_repair_destroy(relay->repair);
+    evc_canary_watch_destroy(relay->canaries);
     evc_group_finish(&relay->repair_group);
     evc_topology_unref(relay->topology);
     evc_feeder_destroy(relay->feeder, RELAY_DRAIN_MS);

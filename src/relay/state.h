@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "http/admin.h"
 #include "queue/feeder.h"
+#include "relay/canary_watch.h"
 #include "relay/group.h"
 #include "relay/link.h"
 #include "relay/relay.h"
@@ -36,6 +37,7 @@ struct evc_relay {
     struct evc_destination *destinations;
     unsigned destination_count;
     struct evc_repair *repair;
+    struct evc_canary_watch *canaries; /* NULL: off, or another relay's */
     struct evc_group repair_group;
     struct evc_admin *admin;
     struct evc_loop_hook turn, tick;

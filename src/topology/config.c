@@ -13,6 +13,7 @@
 
 #include "base/decimal.h"
 #include "base/version.h"
+#include "topology/canary.h"
 #include "topology/config_address.h"
 #include "topology/yaml_reader.h"
 
@@ -326,6 +327,21 @@ read_hedge(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
     return rc;
 }
 
+/** off, or a duration. */
+static int
+read_every(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+           void *target)
+{
+    const char *text;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc == EVC_OK && strcmp(text, "off") == 0) {
+        *(uint32_t *)target = 0;
+        return EVC_OK;
+    }
+    return rc ? rc : evc_yaml_read_ms(yaml, value, field, target);
+}
+
 static const struct evc_yaml_word ack_words[] = {{"one", EVC_ACK_ONE},
                                                  {"quorum", EVC_ACK_QUORUM},
                                                  {"all_but_one", EVC_ACK_ALL_BUT_ONE},
@@ -348,6 +364,7 @@ static const struct evc_yaml_limits value_limits = {KIB, GIB};
 static const struct evc_yaml_limits drift_limits = {100, 24 * 3600 * 1000};
 static const struct evc_yaml_limits tombstone_limits = {60, 30 * 24 * 3600};
 static const struct evc_yaml_limits abandon_limits = {1, 24 * 3600};
+static const struct evc_yaml_limits canary_limits = {100, 60 * 60 * 1000};
 static const struct evc_yaml_limits memory_limits = {MIB, 1024 * GIB};
 
 #define AT(member) offsetof(struct evc_config, member)
@@ -403,6 +420,10 @@ static const struct evc_yaml_field relay_fields[] = {
     {"abandon_after", evc_yaml_read_seconds, AT(abandon_after_s), false, &abandon_limits},
     {0},
 };
+static const struct evc_yaml_field canary_fields[] = {
+    {"every", read_every, AT(canary_ms), false, &canary_limits},
+    {0},
+};
 static const struct evc_yaml_field node_fields[] = {
     {"memory", read_memory, AT(node.memory), false, &memory_limits},
     {"command", evc_yaml_read_string, AT(node.command), false, NULL},
@@ -421,6 +442,7 @@ static const struct evc_yaml_field config_fields[] = {
     {"versions", evc_yaml_read_group, 0, false, version_fields},
     {"tombstones", evc_yaml_read_group, 0, false, tombstone_fields},
     {"relay", evc_yaml_read_group, 0, false, relay_fields},
+    {"canaries", evc_yaml_read_group, 0, false, canary_fields},
     {"node", evc_yaml_read_group, 0, false, node_fields},
     {"regions", read_regions, 0, true, NULL},
     {"policies", read_policies, 0, false, NULL},
@@ -449,6 +471,7 @@ set_defaults(struct evc_config *config, const char *file)
     config->tombstone_ttl_s = 3600;
     config->drift_ms = 60000;
     config->abandon_after_s = 600;
+    config->canary_ms = 1000;
     return config->file && config->node.memory ? EVC_OK : EVC_E_NOMEM;
 }
 
@@ -558,6 +581,9 @@ evc_config_region_find(const struct evc_config *config, const char *name, unsign
 enum evc_policy
 evc_config_policy_of(const struct evc_config *config, const char *key, size_t key_len)
 {
+    if (config->policies_count > 0 && evc_canary_is_key(key, key_len)) {
+        return EVC_POLICY_COPY;
+    }
     for (unsigned i = 0; i < config->policies_count; i++) {
         size_t len = strlen(config->policies[i].prefix);
 

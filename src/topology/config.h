@@ -116,6 +116,7 @@ struct evc_config {
     uint32_t tombstone_ttl_s; /* 3600 */
     uint32_t drift_ms;        /* 60000 */
     uint32_t abandon_after_s; /* 600: a relay's retries of one key */
+    uint32_t canary_ms;       /* 1000: how often canaries are written and read; 0: never */
 
     struct {
         char *memory;  /* `evcache up` only: memcached -m in MiB, 64 */
@@ -142,7 +143,7 @@ void evc_config_destroy(struct evc_config *config);
 EVC_MUST_USE int evc_config_region_find(const struct evc_config *config, const char *name,
                                         unsigned *ret_index, struct evc_error *error);
 
-/** First matching prefix wins; EVC_POLICY_COPY when none does. */
+/** First matching prefix wins; EVC_POLICY_COPY when none does, and for canaries. */
 enum evc_policy evc_config_policy_of(const struct evc_config *config, const char *key,
                                      size_t key_len);
 

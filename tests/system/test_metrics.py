@@ -110,3 +110,64 @@ def test_metrics__a_node_dies__its_sample_says_so(system):
         assert page.sum("evcache_proxy_zone_failures_total") > 0
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+# --- canaries ---
+
+def wait_for(what, limit=15.0):
+    """The first true result of what(); fails with the last one after limit seconds."""
+    deadline = time.monotonic() + limit
+    while not (result := what()):
+        assert time.monotonic() < deadline, "it does not come to pass"
+        time.sleep(0.05)
+    return result
+
+
+def test_canaries__no_traffic__every_node_and_partition_is_young(system):
+    s = system(regions=2, zones=2, nodes=2, canaries="200ms")
+    pages = {}
+
+    def all_seen():
+        for name in s.regions:
+            pages[name] = relay_page(s, name)
+        return all(page.sum("evcache_canary_reads_total", result="found") > 2 *
+                   page.sum("evcache_canary_keys") and page.sum("evcache_canary_stale_keys") == 0
+                   for page in pages.values())
+
+    wait_for(all_seen)
+    for name, other in (("virginia", "oregon"), ("oregon", "virginia")):
+        page = pages[name]
+        labels = {"source": other, "destination": name}
+        ages = page.all("evcache_canary_node_age_seconds", **labels)
+        assert {own["node"] for own, _ in ages} == \
+            {node for zone in s.regions[name].zones for node in zone.nodes}
+        assert len(page.all("evcache_canary_partition_age_seconds", **labels)) == 4
+        # Two rounds, the lag, and what a busy machine adds: not the minutes of a stale one.
+        assert all(0 < age < 1.6 for _, age in ages)
+        # With no traffic at all, lag is known in every partition.
+        for partition in range(4):
+            assert page.sum("evcache_replication_lag_seconds_count", source=name, destination=other,
+                            partition=str(partition)) > 0
+        ahead = page.sum("evcache_link_clock_ahead_seconds", source=name, destination=other)
+        assert abs(ahead) < 0.5  # one machine, one clock
+        assert page.sum("evcache_link_round_trip_seconds", source=name, destination=other) > 0
+    code, document = s.status()
+    assert code == 0 and document["unexplained"] == 0
+
+
+def test_canaries__a_node_hangs__its_canaries_alone_grow_old(system):
+    s = system(regions=2, zones=1, nodes=2, canaries="200ms")
+    wait_for(lambda: relay_page(s, "oregon").sum("evcache_canary_stale_keys") == 0)
+    name = "oregon/node/oregon-a/1"
+    pid = s.kill(name, signal.SIGSTOP)
+    try:
+        page = wait_for(lambda: (page := relay_page(s, "oregon"))
+                        .sum("evcache_canary_stale_keys") > 0 and page)
+        bad, good = s.regions["oregon"].zones[0].nodes[1], s.regions["oregon"].zones[0].nodes[0]
+        assert page.sum("evcache_canary_node_age_seconds", node=bad) > 1.6
+        assert page.sum("evcache_canary_reads_total", result="unanswered") > 0
+        assert page.sum("evcache_canary_node_age_seconds", node=good) < \
+            page.sum("evcache_canary_node_age_seconds", node=bad)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: relay_page(s, "oregon").sum("evcache_canary_stale_keys") == 0)

@@ -48,6 +48,7 @@ MISTAKES = [
     ("regions:\n", "timeouts: {read: 5}\nregions:\n", 3, ['read "5"', "unit"]),
     ("regions:\n", "timeouts: {read: 5m}\nregions:\n", 3, ["read 5m", "60000ms"]),
     ("regions:\n", "writes: {acknowledge: most}\nregions:\n", 3, ['"most"', "one, quorum, all_but_one, all"]),
+    ("regions:\n", "canaries: {every: 10ms}\nregions:\n", 3, ["every 10ms", "100ms"]),
     ("regions:\n", "tombstones: {ttl: 1s}\nregions:\n", 3, ["ttl 1s", "60s"]),
     ("regions:\n", "policies: [{prefix: a, replicate: no-way}]\nregions:\n", 3, ['"no-way"', "copy, invalidate, none"]),
     ("regions:\n", "cache: again\nregions:\n", 3, ['"cache" twice']),

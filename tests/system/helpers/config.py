@@ -20,6 +20,7 @@ class Shape:
     partitions: int = 4
     queue: str = ""         # further settings inside queue: {...}, such as "size: 1MiB"
     node: str = "memory: 16MiB"
+    canaries: str = "off"   # most tests count events, and canaries' are events too
     extra: str = ""
     states: tuple = ()      # of each region's zones, "serving" where there is none
 
@@ -45,7 +46,7 @@ def write(shape, directory):
         admins[name] = addresses(shape.proxies - 1)
     queue = f"kind: embedded, path: {directory}/run/queue, partitions: {shape.partitions}"
     lines = ["cache: test", "queue: {%s}" % ", ".join(filter(None, [queue, shape.queue])),
-             "node: {%s}" % shape.node, "regions:"]
+             "node: {%s}" % shape.node, "canaries: {every: %s}" % shape.canaries, "regions:"]
     for region in regions:
         lines += [f"  - name: {region.name}",
                   f"    proxies: {flow(region.proxies)}",

@@ -83,6 +83,7 @@ test_config__smallest_file__has_the_documented_defaults(void **state)
     assert_int_equal(config->drift_ms, 60000);
     assert_int_equal(config->tombstone_ttl_s, 3600);
     assert_int_equal(config->abandon_after_s, 600);
+    assert_int_equal(config->canary_ms, 1000);
     assert_string_equal(config->node.memory, "64");
     assert_int_equal(config->regions[0].zones[0].nodes[0].port, 5);
     evc_config_destroy(config);
@@ -106,6 +107,7 @@ test_config__every_setting__is_read(void **state)
                "versions: {drift: 5s}\n"
                "tombstones: {ttl: 2h}\n"
                "relay: {abandon_after: 1d}\n"
+               "canaries: {every: off}\n"
                "node: {memory: 1GiB, command: /bin/memcached}\n" REGION "policies:\n"
                "  - {prefix: \"session:\", replicate: none}\n"
                "  - {prefix: \"s\", replicate: invalidate}\n"
@@ -132,6 +134,7 @@ test_config__every_setting__is_read(void **state)
     assert_int_equal(config->drift_ms, 5000);
     assert_int_equal(config->tombstone_ttl_s, 7200);
     assert_int_equal(config->abandon_after_s, 86400);
+    assert_int_equal(config->canary_ms, 0);
     assert_string_equal(config->node.memory, "1024");
     assert_string_equal(config->node.command, "/bin/memcached");
     assert_int_equal(evc_config_policy_of(config, "session:1", 9), EVC_POLICY_NONE);
@@ -353,6 +356,7 @@ test_config__every_setting__is_in_the_documentation(void **state)
                                            "versions.drift",
                                            "tombstones.ttl",
                                            "relay.abandon_after",
+                                           "canaries.every",
                                            "node.memory",
                                            "node.command",
                                            "regions",

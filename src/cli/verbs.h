@@ -13,6 +13,7 @@ enum evc_exit {
     EVC_EXIT_FAILURE = 1,
     EVC_EXIT_USAGE = 2,
     EVC_EXIT_UNANSWERED = 3, /* status: a process does not answer */
+    EVC_EXIT_UNWELL = 3,     /* bench: there were errors */
 };
 
 /* Each returns an enum evc_exit. */
@@ -21,6 +22,7 @@ int evc_cli_relay(int argc, char **argv);
 int evc_cli_up(int argc, char **argv);
 int evc_cli_status(int argc, char **argv);
 int evc_cli_top(int argc, char **argv);
+int evc_cli_bench(int argc, char **argv);
 int evc_cli_check_config(int argc, char **argv);
 
 #endif

@@ -28,8 +28,13 @@ struct evc_address {
     char *text; /* "127.0.0.1:11211", as messages show it */
     char *host;
     uint16_t port;
-    unsigned line; /* of the file it stands in */
+    unsigned line; /* of the file it stands in; 0: none */
 };
+
+/** "host:port" or "[v6]:port". 0, or EVC_E_CONFIG with the text in *error, or EVC_E_NOMEM. */
+EVC_MUST_USE int evc_address_parse(const char *text, struct evc_address *ret,
+                                   struct evc_error *error);
+void evc_address_finish(struct evc_address *address);
 
 enum evc_zone_state {
     EVC_ZONE_SERVING,

@@ -38,34 +38,59 @@ split_host(const char *text, const char *colon, const char **ret_host, size_t *r
     return true;
 }
 
-static int
-read_address(struct evc_yaml *yaml, yaml_node_t *node, const char *what, struct evc_address *ret)
+int
+evc_address_parse(const char *text, struct evc_address *ret, struct evc_error *error)
 {
-    const char *text = NULL, *colon, *host;
+    const char *colon = strrchr(text, ':');
+    const char *host;
     uint64_t port;
     size_t host_len;
-    int rc = evc_yaml_text(yaml, node, what, &text);
 
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    colon = strrchr(text, ':');
     if (!colon || !split_host(text, colon, &host, &host_len)) {
-        return evc_yaml_mistake(yaml, node, "address \"%.80s\" must be host:port or [IPv6]:port",
-                                text);
+        return evc_error_set(error, EVC_E_CONFIG,
+                             "address \"%.80s\" must be host:port or [IPv6]:port", text);
     }
     if (!evc_decimal_parse_u64(evc_slice_str(colon + 1), &port) || port == 0 || port > UINT16_MAX ||
         colon[1] == '0') {
-        return evc_yaml_mistake(yaml, node, "address \"%.80s\" needs a port from 1 to 65535", text);
+        return evc_error_set(error, EVC_E_CONFIG, "address \"%.80s\" needs a port from 1 to 65535",
+                             text);
     }
     *ret = (struct evc_address){
         .text = strdup(text),
         .host = strndup(host, host_len),
         .port = (uint16_t)port,
-        .line = (unsigned)node->start_mark.line + 1,
     };
-    return ret->text && ret->host ? EVC_OK
-                                  : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    if (!ret->text || !ret->host) {
+        evc_address_finish(ret);
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    return EVC_OK;
+}
+
+void
+evc_address_finish(struct evc_address *address)
+{
+    free(address->text);
+    free(address->host);
+    *address = (struct evc_address){.port = 0};
+}
+
+static int
+read_address(struct evc_yaml *yaml, yaml_node_t *node, const char *what, struct evc_address *ret)
+{
+    struct evc_error error;
+    const char *text = NULL;
+    int rc = evc_yaml_text(yaml, node, what, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    rc = evc_address_parse(text, ret, &error);
+    if (rc != EVC_OK) {
+        return evc_yaml_mistake(yaml, node, "%s", error.text);
+    }
+    ret->line = (unsigned)node->start_mark.line + 1;
+    return EVC_OK;
 }
 
 static int
@@ -116,8 +141,7 @@ void
 evc_config_free_addresses(struct evc_address *addresses, unsigned count)
 {
     for (unsigned i = 0; addresses && i < count; i++) {
-        free(addresses[i].text);
-        free(addresses[i].host);
+        evc_address_finish(&addresses[i]);
     }
     free(addresses);
 }

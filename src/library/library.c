@@ -202,9 +202,11 @@ evcache_open(const char *config_file, const char *region, const evcache_options 
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     status = open_parts(cache, config_file, region, options ? options : &defaults, &why);
+    if (status != EVC_OK) {
+        close_parts(cache); /* with SIGPIPE blocked: it may run the loop */
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status != EVC_OK) {
-        close_parts(cache);
         return evc_library_error(&why, error);
     }
     while (sem_wait(&cache->opened) != 0) {

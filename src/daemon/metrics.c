@@ -86,22 +86,21 @@ static const struct field journal_fields[] = {
 
 static void
 journal_family(struct evc_metric_page *page, const char *region, const struct field *field,
-               struct evc_journal *const *journals, unsigned count)
+               const struct evc_journal_peek *journals, unsigned count)
 {
     evc_metric_family(page, &field->metric);
     for (unsigned i = 0; i < count; i++) {
-        struct evc_journal_stats stats;
         char slot[NUMBER_BYTES];
 
-        evc_journal_stats(journals[i], &stats);
-        evc_metric_count(page, field_of(field, &stats), "region", region, "slot",
-                         number_text(evc_journal_slot(journals[i]), slot), NULL);
+        evc_metric_count(page, field_of(field, &journals[i].stats), "region", region, "slot",
+                         number_text(journals[i].slot, slot), NULL);
     }
 }
 
 void
 evc_metrics_journals(struct evc_metric_page *page, const char *region,
-                     struct evc_journal *const *journals, unsigned count, unsigned partition_count)
+                     const struct evc_journal_peek *journals, unsigned count,
+                     unsigned partition_count)
 {
     uint64_t produced[EVC_PARTITION_MAX] = {0};
 
@@ -109,15 +108,12 @@ evc_metrics_journals(struct evc_metric_page *page, const char *region,
         journal_family(page, region, &journal_fields[i], journals, count);
     }
     for (unsigned i = 0; i < count; i++) {
-        struct evc_journal_stats stats;
-
-        evc_journal_stats(journals[i], &stats);
         for (unsigned p = 0; p < partition_count; p++) {
-            produced[p] += stats.produced[p];
+            produced[p] += journals[i].stats.produced[p];
         }
     }
     counter(page, "evcache_produced_events_total",
-            "Events this process has numbered, those lost at its journals included.");
+            "Events numbered in these journals, those lost for want of room included.");
     for (unsigned p = 0; p < partition_count; p++) {
         char partition[NUMBER_BYTES];
 

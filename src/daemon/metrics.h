@@ -18,7 +18,7 @@ void evc_metrics_ready(struct evc_metric_page *page, const char *region, bool is
 
 /** evcache_journal_…, per slot, and evcache_produced_events_total per partition. */
 void evc_metrics_journals(struct evc_metric_page *page, const char *region,
-                          struct evc_journal *const *journals, unsigned count,
+                          const struct evc_journal_peek *journals, unsigned count,
                           unsigned partition_count);
 
 /** evcache_feeder_… and evcache_queue_…. */

@@ -212,9 +212,13 @@ evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
     const char *region = proxy->region->name;
     unsigned node_count = proxy->topology->node_count;
     struct evc_engine_node_stats *nodes = calloc(2 * (size_t)node_count, sizeof(*nodes));
+    unsigned journal_count = 0;
+    struct evc_journal_peek *journals = evc_proxy_journals(proxy, &journal_count);
     struct evc_worker_figures sum;
 
-    if (!nodes) {
+    if (!nodes || !journals) {
+        free(nodes);
+        free(journals);
         return false;
     }
     evc_proxy_sum(proxy, &sum, nodes, nodes + node_count);
@@ -233,9 +237,10 @@ evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
     put_canaries(page, region, &sum.canary);
     evc_metrics_loop(page, region, &sum.turns, sum.turn_busy_us_max);
     evc_metrics_nodes(page, proxy->topology, nodes);
-    evc_metrics_journals(page, region, proxy->journals, proxy->journal_count,
+    evc_metrics_journals(page, region, journals, journal_count,
                          proxy->options.config->queue.partitions);
     evc_metrics_queue(page, region, proxy->feeder, proxy->queue);
     free(nodes);
+    free(journals);
     return true;
 }

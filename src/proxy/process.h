@@ -43,6 +43,12 @@ struct evc_proxy {
 /** The figures of all workers; the asking one's are published first. An asking worker's thread. */
 void evc_proxy_collect(void *ctx, struct evc_service *service, struct evc_totals *ret);
 
+/**
+ * The proxy's journals, journal_count of them, and behind those the journals of clients that this
+ * proxy speaks for. To be freed; NULL without memory. Any thread.
+ */
+struct evc_journal_peek *evc_proxy_journals(const struct evc_proxy *proxy, unsigned *ret_count);
+
 /** The body of /status.json: docs/status.md has its fields. Any thread. NULL without memory. */
 json_t *evc_proxy_status(void *ctx);
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "daemon/report.h"
-#include "daemon/storage.h"
 #include "meta/replication.h"
 #include "proxy/process.h"
 
@@ -157,24 +156,24 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
 }
 
 static json_t *
-journal_json(unsigned slot, uint64_t producer, const struct evc_journal_stats *stats)
+journal_json(const struct evc_journal_peek *journal)
 {
     json_t *json = json_object();
-    char text[2 * sizeof(uint64_t) + 1];
+    char producer[2 * sizeof(uint64_t) + 1];
 
-    snprintf(text, sizeof(text), "%016llx", (unsigned long long)producer);
-    (void)evc_report_set(json, "slot", slot);
-    (void)json_object_set_new(json, "producer", json_string(text));
-    (void)json_object_set_new(json, "journal", evc_report_journal(stats));
+    snprintf(producer, sizeof(producer), "%016llx", (unsigned long long)journal->producer);
+    (void)evc_report_set(json, "slot", journal->slot);
+    (void)evc_report_set(json, "pid", (uint64_t)journal->pid);
+    (void)json_object_set_new(json, "producer", json_string(producer));
+    (void)json_object_set_new(json, "journal", evc_report_journal(&journal->stats));
     return json;
 }
 
 /** One slot: a worker and its journal, or a journal whose worker is no longer configured. */
 static json_t *
-slot_json(struct evc_proxy *proxy, unsigned index, const struct evc_journal_stats *stats)
+slot_json(struct evc_proxy *proxy, unsigned index, const struct evc_journal_peek *journal)
 {
-    const struct evc_journal *journal = proxy->journals[index];
-    json_t *json = journal_json(evc_journal_slot(journal), evc_journal_producer(journal), stats);
+    json_t *json = journal_json(journal);
 
     if (index < proxy->worker_count) {
         struct evc_worker_figures figures;
@@ -185,68 +184,37 @@ slot_json(struct evc_proxy *proxy, unsigned index, const struct evc_journal_stat
     return json;
 }
 
-/** What journals have produced and lost, in sum. */
-struct journal_sums {
-    uint64_t produced[EVC_PARTITION_MAX];
-    uint64_t lost;
-};
-
-static void
-add_journal(struct journal_sums *sums, const struct evc_journal_stats *stats)
-{
-    sums->lost += stats->lost_total;
-    for (unsigned p = 0; p < EVC_PARTITION_MAX; p++) {
-        sums->produced[p] += stats->produced[p];
-    }
-}
-
-/**
- * The journals of programs that use the library: they have no status of their own, so the region's
- * first proxy speaks for those of its machine, whether their program runs or not.
- */
-static json_t *
-clients_json(const struct evc_proxy *proxy, struct journal_sums *sums)
-{
-    json_t *clients = json_array();
-
-    for (unsigned i = 0; i < EVC_CONFIG_CLIENT_MAX && proxy->options.index == 0; i++) {
-        unsigned slot = evc_config_client_slot(i);
-        struct evc_journal_peek peek;
-        json_t *json;
-
-        if (evc_storage_peek_journal(proxy->options.config, proxy->options.region, slot, &peek) !=
-            EVC_OK) {
-            continue; /* never used; or damaged, as the program that opens it will be told */
-        }
-        add_journal(sums, &peek.stats);
-        json = journal_json(slot, peek.producer, &peek.stats);
-        (void)evc_report_set(json, "pid", (uint64_t)peek.pid);
-        (void)json_array_append_new(clients, json);
-    }
-    return clients;
-}
-
 /** `workers`, `clients`, and the sums over their journals: `produced` per partition and
- * `lost_at_journal`. */
-static void
+ * `lost_at_journal`. False without memory. */
+static bool
 put_slots(struct evc_proxy *proxy, json_t *json)
 {
     unsigned partition_count = proxy->options.config->queue.partitions;
-    struct journal_sums sums = {.lost = 0};
-    json_t *slots = json_array();
+    unsigned count = 0;
+    struct evc_journal_peek *journals = evc_proxy_journals(proxy, &count);
+    uint64_t produced[EVC_PARTITION_MAX] = {0};
+    json_t *workers = json_array(), *clients = json_array();
+    uint64_t lost = 0;
 
-    for (unsigned i = 0; i < proxy->journal_count; i++) {
-        struct evc_journal_stats stats;
+    for (unsigned i = 0; journals && i < count; i++) {
+        const struct evc_journal_stats *stats = &journals[i].stats;
 
-        evc_journal_stats(proxy->journals[i], &stats);
-        add_journal(&sums, &stats);
-        (void)json_array_append_new(slots, slot_json(proxy, i, &stats));
+        lost += stats->lost_total;
+        for (unsigned p = 0; p < partition_count; p++) {
+            produced[p] += stats->produced[p];
+        }
+        if (i < proxy->journal_count) {
+            (void)json_array_append_new(workers, slot_json(proxy, i, &journals[i]));
+        } else {
+            (void)json_array_append_new(clients, journal_json(&journals[i]));
+        }
     }
-    (void)json_object_set_new(json, "workers", slots);
-    (void)json_object_set_new(json, "clients", clients_json(proxy, &sums));
-    (void)json_object_set_new(json, "produced",
-                              evc_report_produced(sums.produced, partition_count));
-    (void)evc_report_set(json, "lost_at_journal", sums.lost);
+    (void)json_object_set_new(json, "workers", workers);
+    (void)json_object_set_new(json, "clients", clients);
+    (void)json_object_set_new(json, "produced", evc_report_produced(produced, partition_count));
+    (void)evc_report_set(json, "lost_at_journal", lost);
+    free(journals);
+    return journals != NULL;
 }
 
 static json_t *
@@ -303,7 +271,10 @@ evc_proxy_status(void *ctx)
     if (!json) {
         return NULL;
     }
-    put_slots(proxy, json);
+    if (!put_slots(proxy, json)) {
+        json_decref(json);
+        return NULL;
+    }
     (void)json_object_set_new(json, "feeder", evc_report_feeder(proxy->feeder));
     (void)json_object_set_new(json, "queue", evc_report_queue(proxy->queue));
     (void)json_object_set_new(json, "nodes", nodes_json(proxy));

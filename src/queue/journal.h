@@ -147,12 +147,16 @@ struct evc_journal_stats {
 
 void evc_journal_stats(const struct evc_journal *journal, struct evc_journal_stats *ret);
 
-/** A journal as somebody sees it who does not hold it. */
+/** What a journal says of itself and its holder. */
 struct evc_journal_peek {
+    unsigned slot;
     uint64_t producer;
     int64_t pid; /* who held it last, or holds it */
     struct evc_journal_stats stats;
 };
+
+/** Of a journal that is open here. */
+void evc_journal_describe(const struct evc_journal *journal, struct evc_journal_peek *ret);
 
 /**
  * Looks at the journal of a slot without disturbing its process, live or dead. EVC_E_NOT_FOUND:

@@ -61,6 +61,7 @@ read_header(const struct evc_journal *journal, struct evc_journal_peek *ret)
     uint64_t tail = journal_load_acquire(&header->tail);
 
     *ret = (struct evc_journal_peek){
+        .slot = header->slot,
         .producer = header->producer,
         .pid = header->pid,
         .stats =
@@ -109,6 +110,15 @@ peek_file(int fd, struct evc_journal_peek *ret)
     }
     munmap(bytes, (size_t)stat.st_size);
     return status;
+}
+
+void
+evc_journal_describe(const struct evc_journal *journal, struct evc_journal_peek *ret)
+{
+    ret->slot = journal->header->slot;
+    ret->producer = journal->producer;
+    ret->pid = journal->header->pid;
+    evc_journal_stats(journal, &ret->stats);
 }
 
 int

@@ -326,6 +326,7 @@ put_common(struct evc_metric_page *page, struct evc_relay *relay,
            const struct evc_engine_node_stats *nodes)
 {
     const char *region = relay->region->name;
+    struct evc_journal_peek journal;
 
     evc_metrics_process(page, &(struct evc_report_identity){
                                   .part = "relay",
@@ -337,7 +338,8 @@ put_common(struct evc_metric_page *page, struct evc_relay *relay,
     evc_metrics_ready(page, region, evc_engine_is_ready(relay->engine));
     evc_metrics_loop(page, region, &relay->loop.turns, relay->loop.turn_busy_us_max);
     evc_metrics_nodes(page, relay->topology, nodes);
-    evc_metrics_journals(page, region, &relay->journal, 1, relay->options.config->queue.partitions);
+    evc_journal_describe(relay->journal, &journal);
+    evc_metrics_journals(page, region, &journal, 1, relay->options.config->queue.partitions);
     evc_metrics_queue(page, region, relay->feeder, relay->queue);
 }
 

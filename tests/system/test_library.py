@@ -8,10 +8,12 @@ import time
 
 import pytest
 
+from evc import metrics
 from helpers.system import program
 
 EXAMPLES = pathlib.Path(program()).resolve().parents[2] / "examples"
 RUN_LIMIT_S = 20
+FIRST_SLOT = 832  # of the library's
 
 
 @pytest.fixture(name="cache", scope="module")
@@ -54,6 +56,10 @@ def test_libuv__a_thousand_at_once__all_are_replicated_and_counted(cache):
     assert run("libuv", cache, 1000) == "stored 1000, found 1000, failed 0\n"
     document = cache.wait_quiet()  # its books close, with what the library has produced
     assert document["lost"] == 0
+    page = metrics.page(cache.regions["virginia"].admin)
+    assert page.sum("evcache_journal_size_bytes", slot=str(FIRST_SLOT)) > 0
+    assert page.sum("evcache_journal_waiting_events", slot=str(FIRST_SLOT)) == 0
+    assert page.sum("evcache_produced_events_total") >= 1000
     oregon = cache.proxy("oregon")
     for i in range(0, 1000, 37):
         assert oregon.get(f"example:{i}") == f"value {i}".encode()

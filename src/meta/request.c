@@ -563,6 +563,13 @@ evc_request_parse(struct evc_request_parser *parser, char *input, size_t len,
     return status;
 }
 
+void
+evc_request_parse_again(struct evc_request_parser *parser)
+{
+    begin_anew(parser);
+    parser->swallow = 0;
+}
+
 bool
 evc_request_next_key(struct evc_slice *keys, struct evc_slice *ret_key)
 {

@@ -131,6 +131,12 @@ EVC_MUST_USE int evc_request_parse(struct evc_request_parser *parser, char *inpu
                                    struct evc_slice *ret_error);
 
 /**
+ * Takes back a request that was refused as too large: nothing of it is consumed, and the next call
+ * is given the same bytes.
+ */
+void evc_request_parse_again(struct evc_request_parser *parser);
+
+/**
  * Walks the keys of get/gets (and gat/gats): takes the next from *keys. false at the end.
  * A key over EVC_KEY_LEN_MAX was already refused by the parser.
  */

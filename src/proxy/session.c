@@ -173,6 +173,11 @@ take_request(struct evc_session *session, char *data, size_t len, size_t *used)
             return false;
         }
     } else if (status != EVC_E_AGAIN) {
+        /* It drops what the key holds, and that too waits for what is being decided about it. */
+        if (request.is_too_large && !evc_session_may_use(session, request.key)) {
+            evc_request_parse_again(&session->parser);
+            return false;
+        }
         answer_bad(session, &request, error, status);
     }
     *used += request_used;

@@ -439,6 +439,26 @@ test_session__value_too_large_for_the_nodes__refused_and_the_old_one_deleted(voi
     check_too_large(1000, 500);
 }
 
+/** What it deletes is still read by the request before it. */
+static void
+test_session__value_over_the_bound_behind_a_touch__waits_for_it(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    static char value[VALUE_MAX + 1];
+    char line[64];
+
+    (void)state;
+    memset(value, 'x', sizeof(value));
+    say(dialogue, "set a 0 0 3\r\nold\r\n");
+    expect(dialogue, "STORED\r\n");
+    snprintf(line, sizeof(line), "mg a T30 v\r\nset a 0 0 %zu\r\n", sizeof(value));
+    say(dialogue, line);
+    front_send(dialogue->fd, value, sizeof(value), false);
+    say(dialogue, "\r\nget a\r\nmn\r\n");
+    expect(dialogue, "VA 3\r\nold\r\nSERVER_ERROR object too large for cache\r\nEND\r\nMN\r\n");
+    close_dialogue(dialogue);
+}
+
 /* --- clients that misbehave --- */
 
 static void
@@ -623,6 +643,7 @@ main(void)
         cmocka_unit_test(test_session__value_over_the_bound__refused_and_the_old_one_deleted),
         cmocka_unit_test(
             test_session__value_too_large_for_the_nodes__refused_and_the_old_one_deleted),
+        cmocka_unit_test(test_session__value_over_the_bound_behind_a_touch__waits_for_it),
         cmocka_unit_test(test_session__client_goes_away__what_it_asked_is_given_back),
         cmocka_unit_test(test_session__client_does_not_read__held_back_and_then_served),
         cmocka_unit_test(test_session__too_many_connections__told_and_closed),

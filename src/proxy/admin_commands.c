@@ -262,7 +262,7 @@ evc_command_stats(struct evc_session *session, const struct evc_request *request
 bool
 evc_command_version(struct evc_session *session, const struct evc_request *request)
 {
-    evc_session_answer(session, request, EVC_SLICE("VERSION " EVC_VERSION "-evcache\r\n"));
+    evc_session_answer(session, request, EVC_SLICE("VERSION " EVC_PROXY_VERSION "\r\n"));
     return true;
 }
 

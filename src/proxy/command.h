@@ -60,6 +60,12 @@ bool evc_command_stats(struct evc_session *session, const struct evc_request *re
 bool evc_command_flush_all(struct evc_session *session, const struct evc_request *request);
 bool evc_command_quit(struct evc_session *session, const struct evc_request *request);
 
+/**
+ * What `version` answers: the memcached whose protocol is spoken comes first, since clients decide
+ * by it what a server understands.
+ */
+#define EVC_PROXY_VERSION "1.6.38-evcache-" EVC_VERSION
+
 /** Answers with a CLIENT_ERROR line for something that is not served, and counts it. */
 void evc_command_refuse(struct evc_session *session, const struct evc_request *request,
                         const char *line);

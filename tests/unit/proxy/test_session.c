@@ -121,7 +121,7 @@ static const struct talk talks[] = {
      "CLIENT_ERROR these client flags with an empty value are reserved\r\n"
      "STORED\r\nVALUE a 3888832173 1\r\n1\r\nEND\r\n"},
     {"version and verbosity", "version\r\nverbosity 1\r\nverbosity 1 noreply\r\nmn\r\n",
-     "VERSION " EVC_VERSION "-evcache\r\nOK\r\nMN\r\n"},
+     "VERSION 1.6.38-evcache-" EVC_VERSION "\r\nOK\r\nMN\r\n"},
     {"unknown statistics", "stats nonsense\r\nmn\r\n", "ERROR\r\nMN\r\n"},
 };
 
@@ -237,7 +237,7 @@ check_order(enum front_pace pace, unsigned rounds)
         "mn\r\nmg k4 v q\r\nmg none q\r\nnonsense\r\n";
     static const char answers[] =
         "VALUE k1 1 2\r\nv1\r\nVALUE k2 2 2\r\nv2\r\nEND\r\nVA 2\r\nv3\r\n"
-        "VERSION " EVC_VERSION "-evcache\r\nEN O5\r\nSTORED\r\nMN\r\n"
+        "VERSION 1.6.38-evcache-" EVC_VERSION "\r\nEN O5\r\nSTORED\r\nMN\r\n"
         "VA 2\r\nv4\r\nERROR\r\n";
     struct dialogue *dialogue = open_dialogue(10);
     struct evc_buf in, out;

@@ -423,20 +423,15 @@ static struct evc_write *
 write_borrow(struct evc_writer *writer)
 {
     struct evc_write *write = evc_pool_borrow(&writer->pool);
-    struct evc_buf brought, made;
 
     if (!write) {
         return NULL;
     }
-    brought = write->brought; /* a pooled object keeps its buffers' memory */
-    made = write->made;
-    if (brought.limit == 0) {
-        evc_buf_init(&brought, EVC_VALUE_LEN_MAX);
-        evc_buf_init(&made, EVC_VALUE_LEN_MAX);
+    if (write->brought.limit == 0) { /* a pooled object keeps its buffers' memory */
+        evc_buf_init(&write->brought, EVC_VALUE_LEN_MAX);
+        evc_buf_init(&write->made, EVC_VALUE_LEN_MAX);
     }
-    memset(write, 0, sizeof(*write));
-    write->brought = brought;
-    write->made = made;
+    memset(write, 0, offsetof(struct evc_write, brought));
     write->writer = writer;
     evc_list_init(&write->turn);
     writer->stats.in_flight++;

@@ -43,12 +43,13 @@ struct evc_write {
     uint8_t zones_refused;        /* bits: they could not take the deciding write */
     unsigned deciding_zone;       /* the first that answered; of meaning when zones_missing > 0 */
     struct evc_decision decision; /* with views of brought or made */
-    struct evc_buf brought;       /* the request's value */
-    struct evc_buf made;          /* the value a decision made of the item's */
+    uint8_t error_len;
 
+    /* From here on nothing is cleared when the object is used again. */
+    struct evc_buf brought; /* the request's value */
+    struct evc_buf made;    /* the value a decision made of the item's */
     char key[EVC_KEY_LEN_MAX];
     char error[EVC_WRITE_ERROR_BYTES];
-    uint8_t error_len;
     struct evc_node_op look;      /* the deciding or peeking read */
     struct evc_node_op zone_op[]; /* by zone */
 };

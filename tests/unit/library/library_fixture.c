@@ -22,7 +22,7 @@ write_config(struct library_fixture *fixture)
     assert_non_null(file);
     fprintf(file,
             "cache: test\n"
-            "queue: {kind: embedded, path: %s/queue, partitions: 2}\n"
+            "queue: {kind: embedded, path: %s/queue, partitions: 2, size: 1MiB}\n"
             "journal: {size: 256KiB}\n"
             "values: {max: 64KiB}\n"
             "timeouts: {read: 100ms, write: 200ms, connect: 2s}\n"

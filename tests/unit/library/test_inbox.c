@@ -19,6 +19,7 @@ enum {
     THREADS = 3,
     CALLS_PER_THREAD = 500,
     WAIT_MS_MAX = 5000,
+    ROUNDS_MAX = 400,
 };
 
 static struct library_fixture f;
@@ -202,6 +203,31 @@ test_start__too_many_unanswered__is_busy_and_has_no_effect(void **state)
     evcache_reply_free(reply);
 }
 
+static void
+test_queue__full__writes_go_on_and_the_stats_say_so(void **state)
+{
+    struct taker taker = taker_open();
+    evcache_stats stats = {.zones = 0};
+    unsigned rounds = 0;
+
+    (void)state;
+    /* No relay reads it: the queue is full in the end, and the journal before it. */
+    while ((stats.events_lost == 0 || !stats.is_queue_refusing) && rounds < ROUNDS_MAX) {
+        for (unsigned i = 0; i < CALLS_PER_THREAD; i++) {
+            start_set(&taker, i);
+        }
+        rounds++;
+        take(&taker, rounds * CALLS_PER_THREAD);
+        assert_int_equal(evcache_get_stats(f.cache, &stats), EVCACHE_OK);
+    }
+    assert_int_equal(taker.not_ok, 0);
+    assert_true(stats.events_lost > 0);
+    assert_true(stats.events_waiting > 0);
+    assert_true(stats.is_queue_refusing);
+    assert_non_null(strstr(stats.queue_error, "queue.size"));
+    evcache_inbox_close(taker.inbox);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -213,6 +239,7 @@ main(void)
         CASE(test_close__inbox_with_calls_under_way__hands_them_out_first),
         CASE(test_start__what_is_not_allowed__is_refused_without_an_answer),
         CASE(test_start__too_many_unanswered__is_busy_and_has_no_effect),
+        CASE(test_queue__full__writes_go_on_and_the_stats_say_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

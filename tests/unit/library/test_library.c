@@ -20,6 +20,7 @@ enum {
     THREADS = 4,
     COUNTS_PER_THREAD = 200,
     MANY = 500,
+    OPENINGS = 3,
 };
 
 static struct library_fixture f;
@@ -229,6 +230,29 @@ test_incr__many_threads__nothing_is_counted_twice_or_not_at_all(void **state)
     evcache_reply_free(reply);
 }
 
+static void
+test_value__as_long_as_allowed__comes_back_as_it_was(void **state)
+{
+    static char bytes[64 * 1024];
+    evcache_request request = {.key = evcache_str("long"),
+                               .value = {.ptr = bytes, .len = sizeof(bytes)}};
+    evcache_reply *reply = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (char)(i * 31);
+    }
+    assert_int_equal(evcache_set(f.cache, &request, NULL), EVCACHE_OK);
+    assert_int_equal(evcache_append(f.cache, &request, NULL), EVCACHE_NOT_STORED); /* too long */
+    assert_int_equal(evcache_get(f.cache, &request, &reply), EVCACHE_OK);
+    assert_int_equal(evcache_reply_value(reply).len, sizeof(bytes));
+    assert_memory_equal(evcache_reply_value(reply).ptr, bytes, sizeof(bytes));
+    evcache_reply_free(reply);
+    request.value.len = 0;
+    assert_int_equal(evcache_set(f.cache, &request, NULL), EVCACHE_OK);
+    assert_value("long", "");
+}
+
 /* --- what is refused --- */
 
 static void
@@ -355,6 +379,42 @@ test_open__slot_with_events_left__goes_first(void **state)
     assert_int_equal(stats.nodes_up, FIXTURE_ZONES);
 }
 
+static void *
+open_use_close(void *arg)
+{
+    const evcache_request request = request_of("shared", "value");
+    unsigned *failed = arg;
+
+    for (unsigned i = 0; i < OPENINGS; i++) {
+        evcache *cache = NULL;
+
+        if (evcache_open(f.config, "virginia", NULL, &cache, NULL) != EVCACHE_OK) {
+            *failed += 1;
+            continue;
+        }
+        *failed += evcache_set(cache, &request, NULL) != EVCACHE_OK;
+        *failed += evcache_close(cache) != EVCACHE_OK;
+    }
+    return NULL;
+}
+
+static void
+test_open__from_several_threads__each_has_a_slot_of_its_own(void **state)
+{
+    pthread_t threads[THREADS];
+    unsigned failed[THREADS] = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, open_use_close, &failed[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(failed[i], 0);
+    }
+    assert_value("shared", "value");
+}
+
 /* --- zones that fail --- */
 
 static void
@@ -439,10 +499,12 @@ main(void)
         CASE(test_cas__stores_over_the_version_read_only),
         CASE(test_get_many__each_has_its_own_reply),
         CASE(test_incr__many_threads__nothing_is_counted_twice_or_not_at_all),
+        CASE(test_value__as_long_as_allowed__comes_back_as_it_was),
         CASE(test_request__not_allowed__is_refused_and_says_why),
         CASE(test_open__what_is_wrong__is_named),
         CASE(test_open__slots__are_taken_once),
         CASE(test_open__slot_with_events_left__goes_first),
+        CASE(test_open__from_several_threads__each_has_a_slot_of_its_own),
         CASE(test_zone__dead__is_named_and_the_policy_decides),
         CASE(test_zone__silent__deadline_ends_the_wait_and_reads_go_elsewhere),
         CASE(test_open__signals_of_the_process__are_left_alone),

@@ -93,6 +93,20 @@ def test_killed__what_it_left_in_its_journal__is_counted_and_fed_by_the_next(cac
     assert set(cache.values("left:1").values()) == {b"one"}
 
 
+def test_killed__amid_many_writes__the_books_close_and_all_copies_agree(cache):
+    with subprocess.Popen([EXAMPLES / "libuv", cache.config, "virginia", "60000"],
+                          stdout=subprocess.DEVNULL) as child:
+        proxy = cache.proxy("virginia")
+        deadline = time.monotonic() + RUN_LIMIT_S
+        while proxy.get("example:20000") is None:
+            assert time.monotonic() < deadline
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    run("blocking", cache)  # takes the slot over
+    cache.wait_quiet()
+    cache.assert_converged([f"example:{i}" for i in range(0, 60000, 1501)])
+
+
 def test_zone_lost__reads_and_writes_go_on_and_the_zone_is_repaired(cache):
     with start_poll(cache) as child:
         for i in range(20):

@@ -5,7 +5,7 @@
 BUILD := build/release
 TIDY := build/clang
 
-.PHONY: all deps deps-quiet test sim differential demo format lint clean help
+.PHONY: all deps deps-quiet kafka test sim differential demo format lint clean help
 .NOTPARALLEL:
 
 all: deps-quiet ## build the program: build/evcache
@@ -22,6 +22,9 @@ deps-quiet:
 
 test: deps-quiet ## build with both compilers and run every test (SUITES="unit sim" for some of them)
 	@tools/run-tests $(SUITES)
+
+kafka: ## install Java and Maven, and fetch Kafka into build/
+	@tools/deps.sh --kafka
 
 sim: all ## 10,000 seeds of the simulation, or SEEDS
 	@ninja -C $(BUILD) --quiet tests/sim/sim
@@ -44,8 +47,8 @@ lint: deps-quiet ## check the format, then run clang-tidy on src/
 	@test -f $(TIDY)/build.ninja || CC=clang meson setup $(TIDY) >/dev/null
 	@git ls-files 'src/*.c' | xargs -r -n 4 -P "$$(nproc)" clang-tidy -p $(TIDY) --quiet
 
-clean: ## remove what was built, except memcached
-	@find build -mindepth 1 -maxdepth 1 ! -name memcached -exec rm -rf {} + 2>/dev/null || true
+clean: ## remove what was built, except memcached and Kafka
+	@find build -mindepth 1 -maxdepth 1 ! -name memcached ! -name kafka -exec rm -rf {} + 2>/dev/null || true
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

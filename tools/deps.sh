@@ -5,7 +5,8 @@
 # Prometheus under build/ (tools/memcached.sh, tools/prometheus.sh). Asks nothing. When everything is there it changes nothing
 # and needs neither root nor network.
 #
-#   tools/deps.sh [--quiet]    --quiet says nothing when there was nothing to do
+#   tools/deps.sh [--quiet] [--kafka]    --quiet says nothing when there was nothing to do; --kafka adds what real brokers for
+#                                        tests and the demo need: Java, Maven, and Kafka under build/ (tools/kafka.sh)
 set -eu
 
 # To build.
@@ -20,6 +21,18 @@ packages="$packages ca-certificates debian-archive-keyring dpkg-dev libevent-dev
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 log=$top/build/deps.log
+
+is_quiet=no
+want_kafka=no
+for argument in "$@"; do
+    case $argument in
+    --quiet) is_quiet=yes ;;
+    --kafka) want_kafka=yes ;;
+    *) echo "usage: tools/deps.sh [--quiet] [--kafka]" >&2; exit 2 ;;
+    esac
+done
+# To run brokers, and to fetch them.
+[ "$want_kafka" = no ] || packages="$packages default-jre-headless maven"
 
 say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }
@@ -85,6 +98,7 @@ if [ -n "$missing" ]; then
 fi
 "$top/tools/memcached.sh"
 "$top/tools/prometheus.sh"
-if [ -z "$missing" ] && [ "${1:-}" != --quiet ]; then
+[ "$want_kafka" = no ] || "$top/tools/kafka.sh"
+if [ -z "$missing" ] && [ "$is_quiet" = no ]; then
     say "everything is installed"
 fi

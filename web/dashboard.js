@@ -20,14 +20,22 @@ const pairName = (pair) => (isShipment(pair) ? `${pair.source} → ${pair.destin
 const stateKind = (state) => ({fine: "good", slow: "warn"})[state] || "bad";
 const scoreKind = (score) => (score >= 90 ? "good" : score >= 50 ? "warn" : "bad");
 
-function countCell(value, field, kindAboveZero = "") {
+function countCell(value, field, kindAboveZero = "", isKnown = true) {
+  if (!isKnown) return {text: "–", field, kind: "zero"};
   return {text: showCount(value), field, kind: value === 0 ? "zero" : kindAboveZero};
+}
+
+function unexplainedCell(pair) {
+  const field = "unexplained";
+  if (pair.unexplained === null) return {text: pair.known ? "moving" : "–", kind: "zero", field};
+  return {text: showCount(pair.unexplained), kind: pair.unexplained === 0 ? "good" : "bad", field};
 }
 
 function drawBooks(cache) {
   const headings = ["", "<state", "events/s", "p50", "p99", "oldest", "produced", "in flight", "applied", "coalesced", "other", "lost", "duplicate", "unexplained"];
   const rows = [...cache.pairs].sort((a, b) => isShipment(b) - isShipment(a)).map((pair) => {
     const {applied, coalesced, ...others} = pair.outcomes;
+    const count = (value, field, kindAboveZero) => countCell(value, field, kindAboveZero, pair.known);
     const lag = isShipment(pair) && pair.recent_lag_us.count > 0 ? pair.recent_lag_us : null;
     const detail = Object.entries(others).filter(([, count]) => count > 0).map(([name, count]) => `${name} ${showCount(count)}`).join(", ");
     return {key: pairKey(pair), cells: [
@@ -36,10 +44,9 @@ function drawBooks(cache) {
       {text: showRate(pair.rate), field: "rate", kind: pair.rate === 0 ? "zero" : ""},
       {text: lag ? showDuration(lag.p50) : "–"}, {text: lag ? showDuration(lag.p99) : "–"},
       {text: pair.waiting_us > 0 ? showDuration(pair.waiting_us) : "–", kind: pair.state === "slow" ? "warn" : pair.state === "stalled" ? "bad" : ""},
-      countCell(pair.produced, "produced"), countCell(pair.in_flight, "in_flight"), countCell(applied, "applied"), countCell(coalesced, "coalesced"),
-      {...countCell(Object.values(others).reduce((sum, count) => sum + count, 0), "other"), label: detail},
-      countCell(pair.lost, "lost", "bad"), countCell(pair.duplicate, "duplicate"),
-      pair.unexplained === null ? {text: "moving", kind: "zero", field: "unexplained"} : {...countCell(pair.unexplained, "unexplained", "bad"), kind: pair.unexplained === 0 ? "good" : "bad"},
+      countCell(pair.produced, "produced"), count(pair.in_flight, "in_flight"), count(applied, "applied"), count(coalesced, "coalesced"),
+      {...count(Object.values(others).reduce((sum, events) => sum + events, 0), "other"), label: detail},
+      count(pair.lost, "lost", "bad"), count(pair.duplicate, "duplicate"), unexplainedCell(pair),
     ]};
   });
   drawTable(byId("books"), headings, rows);

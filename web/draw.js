@@ -99,7 +99,7 @@ function drawCell(td, cell) {
 
 // --- the map ---
 
-const MAP = {wide: {box: [150, 72], margin: 20, height: 430, font: 14}, narrow: {box: [104, 62], margin: 4, height: 430, font: 13}};
+const MAP = {wide: {box: [150, 72], margin: 20, height: 430, font: 14, bend: 46}, narrow: {box: [96, 62], margin: 2, height: 430, font: 13, bend: 21}};
 const MAP_LABELS_MAX = 5; // with more regions arrows have no texts of their own; the table below has them
 
 class RegionMap {
@@ -133,7 +133,7 @@ class RegionMap {
     this.places = this.names.map((name, i) => {
       const turn = count === 2 ? Math.PI * (1 - i) : -Math.PI / 2 + (2 * Math.PI * i) / count;
       // A triangle stands on its side, with room for the arrow below.
-      const [x, y] = count === 3 ? [[0, -1], [1, 0.82], [-1, 0.82]][i] : [Math.cos(turn), count === 2 ? 0 : Math.sin(turn)];
+      const [x, y] = count === 3 ? [[0, -1], [1, 0.76], [-1, 0.76]][i] : [Math.cos(turn), count === 2 ? 0 : Math.sin(turn)];
       return {x: this.width / 2 + radiusX * x, y: height / 2 + radiusY * y};
     });
     this.arrows.clear();
@@ -152,7 +152,7 @@ class RegionMap {
 
   makeArrow(source, destination, from, to, style) {
     const dx = to.x - from.x, dy = to.y - from.y, length = Math.hypot(dx, dy);
-    const bend = Math.min(46, length * 0.16);
+    const bend = Math.min(style.bend, length * 0.16);
     const control = {x: (from.x + to.x) / 2 - (dy / length) * bend * 2, y: (from.y + to.y) / 2 + (dx / length) * bend * 2};
     const start = leaveBox(control, from, style.box, 4), end = leaveBox(control, to, style.box, 9);
     const path = `M${start.x} ${start.y} Q${control.x} ${control.y} ${end.x} ${end.y}`;

@@ -205,6 +205,37 @@ put_canaries(struct evc_metric_page *page, const char *region, const struct evc_
                         (uint64_t[]){stats->stored_total, stats->failed_total}, 2);
 }
 
+/** ctx: the page. The families of /metrics that only a proxy that watches the cache has. */
+static void
+put_readiness(void *ctx, const struct evc_survey *survey)
+{
+    const struct evc_config_region *regions = survey->config->regions;
+    struct evc_metric_page *page = ctx;
+
+    evc_metric_family(page, &(struct evc_metric){"evcache_failover_readiness", EVC_METRIC_GAUGE,
+                                                 "0 to 100: may the destination take over the "
+                                                 "source's applications now?"});
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        const struct evc_survey_pair *pair = &survey->pairs[i];
+        if (pair->source != pair->destination) {
+            evc_metric_count(page, pair->readiness.score, "source", regions[pair->source].name,
+                             "destination", regions[pair->destination].name, NULL);
+        }
+    }
+    evc_metric_family(page,
+                      &(struct evc_metric){"evcache_failover_readiness_part", EVC_METRIC_GAUGE,
+                                           "What it is the lowest of, 0 to 100 each."});
+    for (size_t i = 0; i < survey->pair_count * EVC_READINESS_PART_MAX; i++) {
+        const struct evc_survey_pair *pair = &survey->pairs[i / EVC_READINESS_PART_MAX];
+        enum evc_readiness_part part = (enum evc_readiness_part)(i % EVC_READINESS_PART_MAX);
+        if (pair->source != pair->destination) {
+            evc_metric_count(page, pair->readiness.part[part], "source", regions[pair->source].name,
+                             "destination", regions[pair->destination].name, "part",
+                             evc_readiness_part_str(part), NULL);
+        }
+    }
+}
+
 bool
 evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
 {
@@ -240,6 +271,9 @@ evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
     evc_metrics_journals(page, region, journals, journal_count,
                          proxy->options.config->queue.partitions);
     evc_metrics_queue(page, region, proxy->feeder, proxy->queue);
+    if (proxy->watch != NULL) {
+        (void)evc_watch_view(proxy->watch, put_readiness, page); /* nothing before the first look */
+    }
     free(nodes);
     free(journals);
     return true;

@@ -76,10 +76,10 @@ static unsigned
 rate_agreement(const struct evc_readiness_input *input, char *reason)
 {
     uint64_t wrong = input->lost + input->unexplained;
-    uint64_t differing = input->has_canaries ? input->canaries - input->canaries_agreeing : 0;
+    uint64_t stale = input->canaries - input->canaries_fresh;
     unsigned score = 100;
 
-    assert(!input->has_canaries || input->canaries_agreeing <= input->canaries);
+    assert(input->canaries_fresh <= input->canaries);
     if (wrong > 0) {
         uint64_t produced = input->produced > wrong ? input->produced : wrong;
         score = scale_log((double)wrong / (double)produced, EVC_READINESS_WRONG_BEST,
@@ -93,12 +93,12 @@ rate_agreement(const struct evc_readiness_input *input, char *reason)
                      (unsigned long long)input->lost, (unsigned long long)input->unexplained);
         }
     }
-    if (differing > 0) {
-        unsigned agreeing = (unsigned)(100 * input->canaries_agreeing / input->canaries);
-        if (agreeing < score) {
-            score = agreeing;
-            snprintf(reason, EVC_READINESS_REASON_BYTES, "%llu of %llu canaries differ",
-                     (unsigned long long)differing, (unsigned long long)input->canaries);
+    if (stale > 0) {
+        unsigned fresh = (unsigned)(100 * input->canaries_fresh / input->canaries);
+        if (fresh < score) {
+            score = fresh;
+            snprintf(reason, EVC_READINESS_REASON_BYTES, "%llu of %llu canaries are stale",
+                     (unsigned long long)stale, (unsigned long long)input->canaries);
         }
     }
     return score;

@@ -7,7 +7,7 @@
  *     lag        how old what the destination serves may be: the oldest event that waits, or the
  *                99th percentile of recent lag, whichever is longer
  *     backlog    how much it has not got yet: events on their way against the source's items
- *     agreement  events that were lost, are unexplained, or differ where canaries look
+ *     agreement  events that were lost or are unexplained, and canaries that are stale
  *     warmth     what it holds (items, bytes) and how often that answers (hits), against the source
  *
  * Pure rules over numbers; the bounds below are the whole of them. Between two bounds a part falls
@@ -59,8 +59,7 @@ struct evc_readiness_input {
     uint64_t lag_p99_us;        /* 0: nothing was applied lately */
     uint64_t in_flight;
     uint64_t produced, lost, unexplained;
-    bool has_canaries;
-    uint64_t canaries, canaries_agreeing;
+    uint64_t canaries, canaries_fresh; /* of the source, where they should have arrived */
     struct evc_readiness_region source, destination;
 };
 

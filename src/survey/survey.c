@@ -149,6 +149,8 @@ pairs_reset(struct evc_survey *survey)
         pair->why[0] = '\0';
         pair->slot_conflicts = 0;
         pair->corrupt_records = 0;
+        pair->canaries = 0;
+        pair->canaries_stale = 0;
         pair->rate = 0;
         evc_histogram_init(&pair->lag);
         evc_histogram_init(&pair->recent);

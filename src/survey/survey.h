@@ -83,6 +83,7 @@ struct evc_survey_pair {
     char why[128];            /* the link is down, or "" */
     uint64_t slot_conflicts;  /* batches that showed two live producers on one worker slot */
     uint64_t corrupt_records; /* could not be read; their events show as lost */
+    uint64_t canaries, canaries_stale; /* of the source, as the destination's relay reads them */
     struct evc_histogram lag; /* write to visible of what was applied, since the relays started */
     /* since the survey it was compared with (evc_survey_compare); 0 before */
     double rate;                    /* events a second that ended */

@@ -189,6 +189,8 @@ rate_pair(const struct evc_survey *survey, struct evc_survey_pair *pair)
             .produced = pair->total.produced,
             .lost = pair->total.lost,
             .unexplained = unexplained,
+            .canaries = pair->canaries,
+            .canaries_fresh = pair->canaries - pair->canaries_stale,
             .source = readiness_region(&survey->regions[pair->source]),
             .destination = readiness_region(&survey->regions[pair->destination]),
         },

@@ -64,6 +64,9 @@ put_shipment(json_t *object, const struct evc_survey_pair *pair)
     (void)json_object_set_new(object, "why", json_string(pair->why));
     (void)json_object_set_new(object, "lag_us", lag_json(&pair->lag));
     (void)json_object_set_new(object, "recent_lag_us", lag_json(&pair->recent));
+    (void)json_object_set_new(object, "canaries", json_integer((json_int_t)pair->canaries));
+    (void)json_object_set_new(object, "canaries_stale",
+                              json_integer((json_int_t)pair->canaries_stale));
     (void)json_object_set_new(object, "readiness", readiness_json(&pair->readiness));
 }
 

@@ -178,6 +178,26 @@ read_group(struct evc_survey *survey, struct evc_survey_pair *pair, const json_t
     }
 }
 
+/** What the relay of a destination finds of the other regions' canaries. */
+static void
+read_canaries(struct evc_survey *survey, unsigned destination, const json_t *canaries)
+{
+    const json_t *told;
+    size_t i;
+    unsigned source;
+
+    json_array_foreach(canaries, i, told)
+    {
+        if (evc_config_region_find(survey->config, text(told, "source"), &source, NULL) == 0 &&
+            source != destination) {
+            struct evc_survey_pair *pair = evc_survey_pair_at(survey, source, destination);
+            uint64_t stale = number(told, "stale");
+            pair->canaries = number(told, "keys");
+            pair->canaries_stale = stale < pair->canaries ? stale : pair->canaries;
+        }
+    }
+}
+
 static void
 read_relay(struct evc_survey *survey, unsigned source, const json_t *answer)
 {
@@ -194,6 +214,7 @@ read_relay(struct evc_survey *survey, unsigned source, const json_t *answer)
             read_group(survey, evc_survey_pair_at(survey, source, region), group, now_us);
         }
     }
+    read_canaries(survey, source, json_object_get(answer, "canaries"));
     group = json_object_get(answer, "repair");
     if (group != NULL) {
         read_group(survey, evc_survey_pair_at(survey, source, source), group, now_us);

@@ -204,6 +204,15 @@ def test_status__destination_does_not_answer__nobody_may_fail_over_to_it(fakes):
         "reasons": ["no proxy of oregon answers"]}
 
 
+def test_status__stale_canaries__lower_agreement(fakes):
+    fakes.relay("oregon")["canaries"] = [{"source": "virginia", "keys": 8, "stale": 2, "missing": 0, "oldest_us": 9},
+                                         {"source": "oregon", "keys": 8, "stale": 8}, {"source": "mars"}]
+    pair = fakes.pair()
+    assert (pair["canaries"], pair["canaries_stale"]) == (8, 2)
+    assert pair["readiness"]["score"] == 75
+    assert pair["readiness"]["reasons"] == ["2 of 8 canaries are stale"]
+
+
 def test_status__colours__on_a_terminal_unless_no_color(fakes):
     def shown(**environment):
         leader, follower = pty.openpty()

@@ -130,19 +130,18 @@ test_rate__one_lost_event__is_not_100(void **state)
 }
 
 static void
-test_rate__canaries_differ__their_share(void **state)
+test_rate__canaries_are_stale__their_share(void **state)
 {
     (void)state;
     struct evc_readiness_input input = input_ideal();
 
-    input.has_canaries = true;
     input.canaries = 4;
-    input.canaries_agreeing = 4;
+    input.canaries_fresh = 4;
     assert_int_equal(rate(&input).score, 100);
-    input.canaries_agreeing = 3;
+    input.canaries_fresh = 3;
     struct evc_readiness readiness = rate(&input);
     assert_int_equal(readiness.score, 75);
-    assert_string_equal(readiness.reason[EVC_READINESS_AGREEMENT], "1 of 4 canaries differ");
+    assert_string_equal(readiness.reason[EVC_READINESS_AGREEMENT], "1 of 4 canaries are stale");
 }
 
 static void
@@ -191,7 +190,7 @@ main(void)
         cmocka_unit_test(test_rate__a_partition_waits__is_named),
         cmocka_unit_test(test_rate__backlog__against_the_items_of_the_source),
         cmocka_unit_test(test_rate__one_lost_event__is_not_100),
-        cmocka_unit_test(test_rate__canaries_differ__their_share),
+        cmocka_unit_test(test_rate__canaries_are_stale__their_share),
         cmocka_unit_test(test_rate__cold_destination__what_it_lacks),
         cmocka_unit_test(test_rate__several_parts__the_weakest_decides),
     };

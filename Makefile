@@ -5,7 +5,7 @@
 BUILD := build/release
 TIDY := build/clang
 
-.PHONY: all deps deps-quiet kafka test sim differential demo format lint clean help
+.PHONY: all deps deps-quiet kafka test test-kafka sim differential demo format lint clean help
 .NOTPARALLEL:
 
 all: deps-quiet ## build the program: build/evcache
@@ -23,8 +23,12 @@ deps-quiet:
 test: deps-quiet ## build with both compilers and run every test (SUITES="unit sim" for some of them)
 	@tools/run-tests $(SUITES)
 
-kafka: ## install Java and Maven, and fetch Kafka into build/
+kafka: ## install Java and Maven, and fetch Kafka into build/, for test-kafka
 	@tools/deps.sh --kafka
+
+test-kafka: ## the tests that need real Kafka brokers; fetches them first
+	@tools/deps.sh --quiet --kafka
+	@tools/run-tests kafka
 
 sim: all ## 10,000 seeds of the simulation, or SEEDS
 	@ninja -C $(BUILD) --quiet tests/sim/sim

@@ -20,7 +20,7 @@ import pytest
 from evc import memcache
 from helpers.browser import chromium
 from helpers.fakes import Fakes, partition, set_virginia
-from helpers.system import program
+from helpers.system import program, run
 
 NAMES = ["virginia", "oregon", "ireland"]
 PAIRS = {f"{source}→{destination}" for source in NAMES for destination in NAMES if source != destination}
@@ -92,7 +92,7 @@ def shoot(page, name, width, scheme):
     assert width_shown <= width, f"{width_shown} pixels wide in a window of {width}"
     directory = os.environ.get("EVCACHE_SCREENSHOTS")
     if directory:
-        page.size(width, height, scheme)
+        page.size(width, 1000 if name == "wide" else height, scheme)  # README shows the wide one
         time.sleep(1.0)
         page.driver.save_screenshot(str(pathlib.Path(directory) / f"dashboard-{name}.png"))
 
@@ -117,7 +117,7 @@ def test_dashboard__every_width_and_theme__nothing_sticks_out(cache, page):
     open_page(page, url(cache))
     page.wait(lambda: page.run("return document.querySelectorAll('#charts canvas').length") == 6, SHOWN_S, "charts")
     if os.environ.get("EVCACHE_SCREENSHOTS"):
-        time.sleep(150)  # some history to look at
+        time.sleep(45)  # some history to look at
     for name, width, scheme in (("light", 1280, "light"), ("dark", 1280, "dark"), ("narrow-light", 400, "light"),
                                 ("narrow-dark", 400, "dark"), ("wide", 1600, "light")):
         shoot(page, name, width, scheme)
@@ -207,6 +207,41 @@ def test_dashboard__quiet__numbers_are_those_of_status_json(cache, page):
     # All the page needed came from the server, and nothing went wrong.
     assert page.run("return performance.getEntriesByType('resource').every((e) => e.name.startsWith(location.origin))")
     assert page.errors() == []
+
+
+def test_dashboard__one_partition_stalls__named_within_15_s_while_lag_looks_fine(system, page):
+    s = system(regions=2, zones=1, nodes=2, partitions=4)
+    zone = s.regions["oregon"].zones[0]
+    keys = [f"key-{n}" for n in range(200)]
+    stuck = next(key for key in keys if zone.owner(key) == 1)
+    fluent = [key for key in keys if zone.owner(key) == 0]
+    proxy = s.proxy("virginia")
+    open_page(page, url(s))
+    page.wait(lambda: page.arrows().get("virginia→oregon") == "fine", SHOWN_S, "a fine arrow")
+    pid = s.kill("oregon/node/oregon-a/1", signal.SIGSTOP)
+    try:
+        proxy.set(stuck, b"value")
+
+        def is_stalled():
+            for key in fluent:
+                proxy.set(key, b"value")
+            return page.arrows()["virginia→oregon"] == "stalled"
+
+        seconds = page.wait(is_stalled, 15.0, "a stalled arrow")
+        print(f"stalled partition shown after {seconds:.1f} s")
+        _, document = s.status()
+        pair = next(pair for pair in document["pairs"] if (pair["source"], pair["destination"]) == ("virginia", "oregon"))
+        stalled = [p["partition"] for p in pair["partitions"] if p["state"] == "stalled"]
+        assert len(stalled) == 1
+        assert pair["lag_us"]["count"] > 100 and pair["lag_us"]["p99"] < 1_000_000
+        assert f"virginia → oregon, partition {stalled[0]} is stalled" in page.text("#notes")
+        text = run("status", "--config", s.config).stdout
+        assert f"virginia → oregon partition {stalled[0]} is stalled" in text
+        assert sum(" is stalled" in line for line in text.splitlines()) == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine again")
+    s.wait_quiet()
 
 
 # --- processes made of a test's numbers ---

@@ -74,6 +74,24 @@ def test_metrics__quiet_cache__the_books_of_status(cache):
                 pair["lag_us"]["count"]
 
 
+def test_metrics__failover_readiness__that_of_status(cache):
+    _, document = cache.status()
+    wanted = {(pair["source"], pair["destination"]): pair["readiness"]["score"]
+              for pair in document["pairs"] if pair["group"] == "ship"}
+
+    def told():
+        page = metrics.page(cache.regions["oregon"].admin)
+        return {(labels["source"], labels["destination"]): value
+                for labels, value in page.all("evcache_failover_readiness")}
+
+    wait_for(lambda: told() == wanted)  # a proxy looks every two seconds
+    page = metrics.page(cache.regions["oregon"].admin)
+    for source, destination in wanted:
+        parts = page.all("evcache_failover_readiness_part", source=source, destination=destination)
+        assert {labels["part"] for labels, _ in parts} == {"lag", "backlog", "agreement", "warmth"}
+        assert min(value for _, value in parts) == wanted[source, destination]
+
+
 def test_metrics__requests_of_an_application__counted_by_command_and_result(cache):
     page = metrics.page(cache.regions["virginia"].admin)
     assert page.sum("evcache_proxy_results_total", command="get", result="hit") == 10

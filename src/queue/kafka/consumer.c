@@ -146,7 +146,8 @@ on_committed(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
         part->is_committing = false;
         if (of_part != RD_KAFKA_RESP_ERR_NO_ERROR) {
             part->is_dirty = true;
-            consumer->is_commit_failing = true;
+            /* While the group rebalances it says so, and takes the same a moment later. */
+            consumer->is_commit_failing = of_part != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
             consumer->commit_due_us = evc_clock_mono_us() + (uint64_t)CONSUMER_RETRY_MS * 1000;
             evc_log_debug("commit failed", "group=%s partition=%d why=\"%s\"", consumer->group,
                           (int)list->elems[i].partition, rd_kafka_err2str(of_part));

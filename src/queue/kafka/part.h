@@ -8,9 +8,9 @@
  * the partition up, after a kill, a rebalance or a move of the group to other machines, has the
  * expected numbers of exactly that position; and since Kafka refuses commits of a member that the
  * group has given up, nobody can put old books under a new position. A broker takes 4096 bytes of
- * metadata unless its offset.metadata.max.bytes says more; what that means in producers,
- * docs/operations.md says. A commit that is too long is refused whole: the position stays with its
- * books, and the relay says so.
+ * metadata unless its offset.metadata.max.bytes says more: enough for some 90 producers (journals
+ * of the region's workers and relays). A commit that is too long is refused whole: the position
+ * stays with its books, and the relay says so.
  */
 #ifndef EVC_QUEUE_KAFKA_PART_H
 #define EVC_QUEUE_KAFKA_PART_H

@@ -281,6 +281,15 @@ read_yes_no(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fie
     return read_either(yaml, value, field, words, target);
 }
 
+static int
+read_true_false(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                void *target)
+{
+    static const struct evc_yaml_word words[] = {{"false", false}, {"true", true}, {NULL, 0}};
+
+    return read_either(yaml, value, field, words, target);
+}
+
 /** off, measured, or a duration. */
 static int
 read_hedge(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
@@ -357,6 +366,7 @@ static const struct evc_yaml_field queue_fields[] = {
     {"size", evc_yaml_read_size, AT(queue.bytes_max), false, &queue_limits},
     {"durability", read_durability, AT(queue.is_power_durable), false, NULL},
     {"brokers", evc_yaml_read_string, AT(queue.brokers), false, NULL},
+    {"managed", read_true_false, AT(queue.is_managed), false, NULL},
     {"replication", evc_yaml_read_number, AT(queue.replication), false, &replication_limits},
     {"properties", evc_config_read_properties, AT(queue.properties), false, NULL},
     {"topic", evc_config_read_properties, AT(queue.topic), false, NULL},

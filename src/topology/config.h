@@ -115,6 +115,7 @@ struct evc_config {
         /* kafka only */
         char *brokers;                           /* host:port,… */
         unsigned replication;                    /* of a new topic; 0: the brokers' default */
+        bool is_managed;                         /* `evcache up` runs the broker */
         struct evc_config_properties properties; /* of librdkafka */
         struct evc_config_properties topic;      /* of a new topic */
     } queue;

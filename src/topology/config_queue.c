@@ -89,11 +89,13 @@ evc_config_check_queue(const struct evc_config *config, struct evc_error *error)
                              config->file);
     }
     if (!is_kafka && (config->queue.brokers || config->queue.properties.count > 0 ||
-                      config->queue.topic.count > 0 || config->queue.replication > 0)) {
-        return evc_error_set(error, EVC_E_CONFIG,
-                             "%s: queue: brokers, replication, properties and topic are for kind "
-                             "kafka only",
-                             config->file);
+                      config->queue.topic.count > 0 || config->queue.replication > 0 ||
+                      config->queue.is_managed)) {
+        return evc_error_set(
+            error, EVC_E_CONFIG,
+            "%s: queue: brokers, managed, replication, properties and topic are for "
+            "kind kafka only",
+            config->file);
     }
     return EVC_OK;
 }

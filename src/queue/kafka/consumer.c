@@ -226,6 +226,31 @@ flush_commits(struct kafka_consumer *consumer)
 
 /* --- partitions come and go --- */
 
+/** Moves a position to where records are: it has been deleted, or the log was cut before it. false:
+ * the brokers do not say where that is. */
+static bool
+clamp_position(struct kafka_consumer *consumer, int32_t partition, uint64_t *position)
+{
+    int64_t low, high;
+    uint64_t to;
+
+    if (rd_kafka_query_watermark_offsets(consumer->client, topic_of(consumer), partition, &low,
+                                         &high,
+                                         CONSUMER_WATERMARKS_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return false;
+    }
+    to = *position < (uint64_t)low ? (uint64_t)low : *position;
+    to = to > (uint64_t)high ? (uint64_t)high : to;
+    if (to != *position) {
+        evc_log_warn("position is not in the log; what is missing is counted as lost",
+                     "group=%s partition=%d position=%llu log_start=%lld log_end=%lld",
+                     consumer->group, (int)partition, (unsigned long long)*position, (long long)low,
+                     (long long)high);
+    }
+    *position = to;
+    return true;
+}
+
 /** Takes up what the group's commits say. false: that cannot be read now. */
 static bool
 take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
@@ -258,6 +283,8 @@ take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *li
         }
         if (element->offset < 0) {
             element->offset = RD_KAFKA_OFFSET_BEGINNING;
+        } else if (clamp_position(consumer, element->partition, &position)) {
+            element->offset = (int64_t)position; /* else an error will say that it is not there */
         }
     }
     return true;
@@ -444,27 +471,18 @@ mend(struct kafka_consumer *consumer)
 
 /* --- polling --- */
 
-/** Puts a partition where records are: its position has been deleted, or the log was cut. */
+/** Puts a partition where records are. The seek is answered by records, or by the same error. */
 static void
 start_part(struct kafka_consumer *consumer, int32_t partition, struct evc_kafka_part *part)
 {
     rd_kafka_topic_t *topic;
-    int64_t low, high;
-    uint64_t to;
+    uint64_t to = part->next;
 
-    if (rd_kafka_query_watermark_offsets(consumer->client, topic_of(consumer), partition, &low,
-                                         &high,
-                                         CONSUMER_WATERMARKS_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (!clamp_position(consumer, partition, &to)) {
         return; /* tried again */
     }
-    to = part->next < (uint64_t)low ? (uint64_t)low : part->next;
-    to = to > (uint64_t)high ? (uint64_t)high : to;
-    evc_log_warn("position is not in the log; what is missing is counted as lost",
-                 "group=%s partition=%d position=%llu log_start=%lld log_end=%lld", consumer->group,
-                 (int)partition, (unsigned long long)part->next, (long long)low, (long long)high);
     topic = rd_kafka_topic_new(consumer->client, topic_of(consumer), NULL);
-    if (topic && rd_kafka_seek(topic, partition, (int64_t)to, CONSUMER_WATERMARKS_MS) ==
-                     RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (topic && rd_kafka_seek(topic, partition, (int64_t)to, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         part->wants_start = false;
         part->next = to;
     }

@@ -5,7 +5,7 @@
 BUILD := build/release
 TIDY := build/clang
 
-.PHONY: all deps deps-quiet kafka test test-kafka sim differential demo format lint clean help
+.PHONY: all deps deps-quiet kafka test test-kafka test-clients sim differential demo format lint clean help
 .NOTPARALLEL:
 
 all: deps-quiet ## build the program: build/evcache
@@ -30,6 +30,10 @@ test-kafka: ## the tests that need real Kafka brokers; fetches them first
 	@tools/deps.sh --quiet --kafka
 	@tools/run-tests kafka
 
+test-clients: ## memcached clients of others, in seven languages, through a proxy; installs them first
+	@tools/deps.sh --quiet --clients
+	@tools/run-tests clients
+
 sim: all ## 10,000 seeds of the simulation, or SEEDS
 	@ninja -C $(BUILD) --quiet tests/sim/sim
 	@$(BUILD)/tests/sim/sim --seeds $(or $(SEEDS),10000)
@@ -40,8 +44,7 @@ differential: all ## a million random commands to a memcached and to a proxy, sa
 		DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)) \
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s tests/system/test_differential.py
 
-demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded or kafka)
-	@test "$(QUEUE)" != kafka || tools/deps.sh --quiet --kafka
+demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded)
 	@tools/demo $(if $(QUEUE),--queue $(QUEUE))
 
 format: deps-quiet ## format the C files

@@ -5,13 +5,15 @@
 # Prometheus under build/ (tools/memcached.sh, tools/prometheus.sh). Asks nothing. When everything is there it changes nothing
 # and needs neither root nor network.
 #
-#   tools/deps.sh [--quiet] [--kafka]    --quiet says nothing when there was nothing to do; --kafka adds what real brokers for
-#                                        tests and the demo need: Java, Maven, and Kafka under build/ (tools/kafka.sh)
+#   tools/deps.sh [--quiet] [--kafka] [--clients]
+#
+# --quiet says nothing when there was nothing to do; --kafka adds what real brokers for tests and the demo need: Java, Maven, and
+# Kafka under build/ (tools/kafka.sh); --clients adds the memcached clients of tests/clients and their languages.
 set -eu
 
 # To build.
 packages="gcc libc6-dev make meson ninja-build pkgconf
-    libuv1-dev liblmdb-dev librdkafka-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev libncurses-dev
+    libuv1-dev liblmdb-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev libncurses-dev
     libjs-chart.js"
 # To test, format and lint.
 packages="$packages g++ clang clang-format clang-tidy libcmocka-dev python3 python3-pytest
@@ -24,15 +26,24 @@ log=$top/build/deps.log
 
 is_quiet=no
 want_kafka=no
+want_clients=no
 for argument in "$@"; do
     case $argument in
     --quiet) is_quiet=yes ;;
     --kafka) want_kafka=yes ;;
-    *) echo "usage: tools/deps.sh [--quiet] [--kafka]" >&2; exit 2 ;;
+    --clients) want_clients=yes ;;
+    *) echo "usage: tools/deps.sh [--quiet] [--kafka] [--clients]" >&2; exit 2 ;;
     esac
 done
 # To run brokers, and to fetch them.
 [ "$want_kafka" = no ] || packages="$packages default-jre-headless maven"
+# Clients in many languages. A Go or Node from elsewhere is used as it is.
+if [ "$want_clients" = yes ]; then
+    packages="$packages libmemcached-tools python3-pymemcache python3-pylibmc libcache-memcached-perl php-cli php-memcached
+        default-jdk-headless libspymemcached-java"
+    command -v go >/dev/null || packages="$packages golang-go"
+    command -v npm >/dev/null || packages="$packages nodejs npm"
+fi
 
 say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the system tests: see helpers/system.py for what a system can do."""
 
-import contextlib
 import pathlib
 import sys
 
@@ -13,32 +12,13 @@ sys.dont_write_bytecode = True
 
 from helpers import config as config_helper  # noqa: E402
 from helpers.real import real_memcached  # noqa: E402
-from helpers.system import System  # noqa: E402
+from helpers.system import starter  # noqa: E402
 
 
 @pytest.fixture(name="config")
 def config_fixture(tmp_path):
     """Writes a configuration without starting anything: config(regions=2, ...) -> (path, regions)."""
     return lambda **shape: config_helper.write(config_helper.Shape(**shape), tmp_path)
-
-
-@contextlib.contextmanager
-def starter(directory):
-    """What starts a cache in directory; at the end every one is stopped, and nothing may be left of it."""
-    running = []
-
-    def start(arguments=(), environment=None, **shape):
-        path, regions = config_helper.write(config_helper.Shape(**shape), directory)
-        system = System(path, regions, directory, arguments, environment)
-        running.append(system)
-        system.up.wait_until_up()
-        return system
-
-    yield start
-    for system in running:
-        if system.stop_seconds is None:
-            assert system.stop() == 0, system.up.output()
-            assert system.stop_seconds < 5.0
 
 
 @pytest.fixture(name="system")

@@ -10,6 +10,7 @@
 Whatever a test does, at its end everything is stopped, and it fails if a process or the pids file is left.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -18,6 +19,8 @@ import time
 
 from evc import cache, memcache
 from evc.up import Up
+
+from helpers import config as config_helper
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 QUIET_LIMIT_S = 30.0
@@ -144,3 +147,22 @@ class System:
                 for path in sorted((self.directory / "run" / "log").glob("*.log"))
                 for line in path.read_text(errors="replace").splitlines()
                 if any(word in line for word in COMPLAINTS)]
+
+
+@contextlib.contextmanager
+def starter(directory):
+    """What starts a cache in directory; at the end every one is stopped, and nothing may be left of it."""
+    running = []
+
+    def start(arguments=(), environment=None, **shape):
+        path, regions = config_helper.write(config_helper.Shape(**shape), directory)
+        system = System(path, regions, directory, arguments, environment)
+        running.append(system)
+        system.up.wait_until_up()
+        return system
+
+    yield start
+    for system in running:
+        if system.stop_seconds is None:
+            assert system.stop() == 0, system.up.output()
+            assert system.stop_seconds < 5.0

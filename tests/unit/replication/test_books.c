@@ -202,6 +202,23 @@ test_books__more_producers_than_remembered__forget_the_longest_silent(void **sta
     assert_int_equal(totals().lost, 0);
 }
 
+static void
+test_books__abandoned__stay_until_their_last_event_has_ended(void **state)
+{
+    struct evc_batch *batch;
+    struct evc_list abandoned;
+
+    (void)state;
+    evc_list_init(&abandoned);
+    batch = open_batch(0, 7, 1, 2);
+    evc_books_abandon(books, &abandoned);
+    books = NULL;
+    evc_batch_outcome(batch, EVC_OUTCOME_APPLIED);
+    assert_false(evc_list_is_empty(&abandoned));
+    evc_batch_outcome(batch, EVC_OUTCOME_APPLIED);
+    assert_true(evc_list_is_empty(&abandoned)); /* and freed */
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -209,6 +226,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_books__numbers_in_order__nothing_lost),
+        CASE(test_books__abandoned__stay_until_their_last_event_has_ended),
         CASE(test_books__gap__is_lost_by_number),
         CASE(test_books__empty_batch_after_a_gap__announces_it),
         CASE(test_books__repeat__is_duplicate_and_still_gets_outcomes),

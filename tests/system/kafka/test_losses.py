@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is lost on the way through Kafka is counted to the event, and nothing else differs afterwards."""
+
+import contextlib
+import socket
+import time
+
+from evc import memcache
+
+KEYS = [b"key-%04d" % number for number in range(2000)]
+HOLD_LIMIT_S = 5.0
+
+
+def write_all(client, keys, value):
+    for start in range(0, len(keys), 500):
+        part = keys[start:start + 500]
+        client.send(b"".join(b"set %s 0 0 %d\r\n%s\r\n" % (key, len(value), value) for key in part))
+        assert all(answer == b"STORED" for answer in client.lines(len(part)))
+
+
+def pair_of(document, source, destination):
+    return next(pair for pair in document["pairs"] if (pair["source"], pair["destination"], pair["group"])
+                == (source, destination, "ship"))
+
+
+@contextlib.contextmanager
+def without_relay(s, region):
+    """Kills a region's relay and keeps it from starting again: its address is taken."""
+    name = f"{region}/relay/0"
+    pid = s.kill(name)
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        deadline = time.monotonic() + HOLD_LIMIT_S
+        while True:
+            try:
+                holder.bind(memcache.split_address(s.regions[region].relays[0]))
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+        holder.listen()
+        yield
+    s.wait_restarted(name, pid)
+
+
+def wait_appended(s):
+    """Waits until no journal has anything the queue has not."""
+    deadline = time.monotonic() + 20
+    while s.status()[1]["journal_waiting"] > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def produced(s, source, destination):
+    _, document = s.status()
+    return [cell["produced"] for cell in pair_of(document, source, destination)["partitions"]]
+
+
+def test_losses__records_deleted_before_they_are_read__counted_per_partition(brokers, system):
+    cluster = brokers()
+    s = system(brokers=cluster.bootstrap, regions=2, zones=1, partitions=4)
+    topic = "evcache.test.virginia"
+    deleted, kept = KEYS[::4], KEYS[1::4]
+    with s.proxy("virginia") as client:
+        write_all(client, KEYS, b"old")
+        s.wait_quiet()
+        before = produced(s, "virginia", "oregon")
+        with without_relay(s, "virginia"):
+            write_all(client, deleted, b"new")
+            wait_appended(s)
+            in_them = [now - then for now, then in zip(produced(s, "virginia", "oregon"), before)]
+            cluster.delete_records(topic, cluster.end_offsets(topic))
+            write_all(client, kept, b"new")
+            wait_appended(s)
+    document = s.wait_quiet(60.0)
+    pair = pair_of(document, "virginia", "oregon")
+    assert sum(in_them) == len(deleted) and min(in_them) > 0, in_them
+    assert [cell["lost"] for cell in pair["partitions"]] == in_them, pair
+    assert pair["unexplained"] == 0, pair
+    with s.node("oregon") as node:
+        there = {key: node.peek(key) for key in KEYS}
+    with s.node("virginia") as node:
+        stale = {key for key in KEYS if node.peek(key) != there[key]}
+    assert stale == set(deleted)
+    assert all(there[key].value == b"new" for key in kept)
+
+
+def test_losses__journal_full_while_no_broker_answers__counted_to_the_event(brokers, system):
+    cluster = brokers()
+    s = system(brokers=cluster.bootstrap, regions=2, zones=1, extra="journal: {size: 64KiB}\n")
+    with s.proxy("virginia") as client:
+        write_all(client, KEYS[:100], b"before")
+        s.wait_quiet()
+        cluster.node(1).stop()
+        begin = time.monotonic()
+        keys = [b"later-%05d" % number for number in range(10_000)]
+        write_all(client, keys, b"v")
+        assert time.monotonic() - begin < 10.0  # no write waited for the queue
+    process = next(p for p in s.status()[1]["processes"] if p["name"] == "virginia/proxy/0")
+    lost = process["lost_at_journal"]
+    assert 0 < lost < len(keys)
+    cluster.start()
+    document = s.wait_quiet(60.0)
+    pair = pair_of(document, "virginia", "oregon")
+    assert pair["lost"] == lost and pair["unexplained"] == 0, pair
+    assert pair["produced"] == 100 + len(keys)
+    with s.node("oregon") as node:
+        missing = sum(node.mg(keys[start:start + 1000]).count(None) for start in range(0, len(keys), 1000))
+    assert missing == lost

@@ -35,11 +35,21 @@ def find(root, name):
     return found[0]
 
 
-def flags(root, *arguments):
+def ask_pkg_config(root, *arguments):
     """What pkg-config says of the installed library."""
     folder = find(root, "libevcache.pc").parent
-    return shlex.split(run("pkg-config", *arguments, "libevcache", environment={
-        "PKG_CONFIG_PATH": str(folder), "PKG_CONFIG_SYSROOT_DIR": str(root)}))
+    return run("pkg-config", *arguments, "libevcache", environment={
+        "PKG_CONFIG_PATH": str(folder), "PKG_CONFIG_SYSROOT_DIR": str(root)})
+
+
+def flags(root, kind):
+    """What a program is compiled and linked with: with the archive, what that needs is shared all the same."""
+    found = shlex.split(ask_pkg_config(root, "--cflags", "--libs"))
+    if kind == "shared":
+        return found
+    needed = [line.split()[0] for line in ask_pkg_config(root, "--print-requires-private").splitlines()]
+    archive = ["-l:libevcache.a" if flag == "-levcache" else flag for flag in found]
+    return [*archive, *shlex.split(run("pkg-config", "--libs", *needed)), "-pthread"]
 
 
 def test_install__everything_is_in_its_place(root):
@@ -55,13 +65,9 @@ def test_install__everything_is_in_its_place(root):
 
 @pytest.mark.parametrize("kind", ["shared", "static"])
 def test_program__built_against_it__does_its_work(root, tmp_path, system, kind):
-    libraries = flags(root, "--cflags", "--libs")
-    if kind == "static":
-        libraries = ["-l:libevcache.a" if flag == "-levcache" else flag
-                     for flag in flags(root, "--cflags", "--libs", "--static")]
     binary = tmp_path / "blocking"
     run(os.environ.get("CC", "cc"), "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
-        TOP / "examples" / "blocking.c", *libraries, "-o", binary)
+        TOP / "examples" / "blocking.c", *flags(root, kind), "-o", binary)
     cache = system(regions=1, zones=2)
     library_path = {"LD_LIBRARY_PATH": str(find(root, "libevcache.so.0").parent)} if kind == "shared" else None
     assert "set: ok" in run(binary, cache.config, "virginia", environment=library_path)

@@ -44,7 +44,8 @@ differential: all ## a million random commands to a memcached and to a proxy, sa
 		DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)) \
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s tests/system/test_differential.py
 
-demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded)
+demo: all ## three regions on this machine, real data, all copies compared (QUEUE=embedded or kafka)
+	@test "$(QUEUE)" != kafka || tools/deps.sh --quiet --kafka
 	@tools/demo $(if $(QUEUE),--queue $(QUEUE))
 
 format: deps-quiet ## format the C files

@@ -13,7 +13,7 @@ set -eu
 
 # To build.
 packages="gcc libc6-dev make meson ninja-build pkgconf
-    libuv1-dev liblmdb-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev libncurses-dev
+    libuv1-dev liblmdb-dev librdkafka-dev libyaml-dev libjansson-dev libmicrohttpd-dev libxxhash-dev libssl-dev libzstd-dev libncurses-dev
     libjs-chart.js"
 # To test, format and lint.
 packages="$packages g++ clang clang-format clang-tidy libcmocka-dev python3 python3-pytest

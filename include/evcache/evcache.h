@@ -110,7 +110,7 @@ typedef struct evcache_options {
     /**
      * The client slots this handle may take one of: slot_count from slot_first on, of 0 to
      * EVCACHE_CLIENT_SLOTS - 1. slot_count 0: any. A slot is taken by a lock on this machine only;
-     * where processes of several machines write to one region (queue.kind other than embedded),
+     * where processes of several machines write to one region (queue.kind kafka),
      * give each machine slots of its own: then slot_count 0 is refused.
      */
     unsigned slot_first, slot_count;

@@ -51,13 +51,15 @@ on_phase(struct evc_bench_thread *thread, int phase)
 {
     uint64_t now_us = thread->loop.now.mono_us;
 
-    thread->phase_seen = phase;
-    if (phase == EVC_BENCH_FILLING) {
-        start_filling(thread, now_us);
-    } else if (phase == EVC_BENCH_WARMING) {
+    /* A short phase may be over before it was seen. */
+    if (phase >= EVC_BENCH_WARMING && thread->phase_seen < EVC_BENCH_WARMING) {
         for (unsigned i = 0; i < thread->client_count; i++) {
             evc_bench_client_start(&thread->clients[i], now_us);
         }
+    }
+    thread->phase_seen = phase;
+    if (phase == EVC_BENCH_FILLING) {
+        start_filling(thread, now_us);
     } else if (phase == EVC_BENCH_MEASURING) {
         clear_figures(thread);
     } else if (phase == EVC_BENCH_DONE) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/verbs.h"
+#include "daemon/storage.h"
 #include "topology/config.h"
 
 static const char usage[] =
@@ -53,7 +54,9 @@ print_map(const struct evc_config *config)
            config->regions_count, plural(config->regions_count, "region", "regions"), zones,
            plural(zones, "zone", "zones"), nodes, plural(nodes, "node", "nodes"),
            config->policies_count, plural(config->policies_count, "policy", "policies"));
-    printf("  queue %s in %s, %u %s\n", config->queue.kind, config->queue.path,
+    printf("  queue %s %s %s, %u %s\n", config->queue.kind,
+           evc_config_is_kafka(config) ? "at" : "in",
+           evc_config_is_kafka(config) ? config->queue.brokers : config->queue.path,
            config->queue.partitions, plural(config->queue.partitions, "partition", "partitions"));
     for (unsigned i = 0; i < config->regions_count; i++) {
         print_region(&config->regions[i]);
@@ -76,6 +79,11 @@ evc_cli_check_config(int argc, char **argv)
     }
     if (evc_config_load(argv[1], &config, &error) != EVC_OK) {
         fprintf(stderr, "%s\n", error.text);
+        return EVC_EXIT_FAILURE;
+    }
+    if (evc_storage_check(config, &error) != EVC_OK) {
+        fprintf(stderr, "%s: %s\n", config->file, error.text);
+        evc_config_destroy(config);
         return EVC_EXIT_FAILURE;
     }
     print_map(config);

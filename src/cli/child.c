@@ -32,8 +32,10 @@ enum {
 const char *
 evc_child_kind_str(enum evc_child_kind kind)
 {
-    static const char *const names[] = {
-        [EVC_CHILD_RELAY] = "relay", [EVC_CHILD_PROXY] = "proxy", [EVC_CHILD_NODE] = "node"};
+    static const char *const names[] = {[EVC_CHILD_RELAY] = "relay",
+                                        [EVC_CHILD_PROXY] = "proxy",
+                                        [EVC_CHILD_NODE] = "node",
+                                        [EVC_CHILD_BROKER] = "broker"};
 
     assert(kind < EVC_CHILD_KIND_MAX);
     return names[kind];
@@ -275,17 +277,40 @@ answers_version(const struct evc_child *child, unsigned timeout_ms)
     return is_answer;
 }
 
+static bool
+answers_ready(const struct evc_child *child, unsigned timeout_ms)
+{
+    json_t *body = NULL;
+    int status = evc_admin_get(child->address, "/readyz", timeout_ms, &body, NULL);
+
+    json_decref(body);
+    return status == 0;
+}
+
+/** A broker listens only when it is ready to serve. */
+static bool
+takes_connections(const struct evc_child *child, unsigned timeout_ms)
+{
+    struct evc_dial dial;
+
+    if (evc_dial_open(&dial, child->address, timeout_ms, NULL) != 0) {
+        return false;
+    }
+    evc_dial_close(&dial);
+    return true;
+}
+
 bool
 evc_child_answers(const struct evc_child *child, unsigned timeout_ms)
 {
-    json_t *body = NULL;
+    bool (*const ask[])(const struct evc_child *, unsigned) = {
+        [EVC_CHILD_RELAY] = answers_ready,
+        [EVC_CHILD_PROXY] = answers_ready,
+        [EVC_CHILD_NODE] = answers_version,
+        [EVC_CHILD_BROKER] = takes_connections,
+    };
 
-    if (!child->is_asked_by_http) {
-        return answers_version(child, timeout_ms);
-    }
-    int status = evc_admin_get(child->address, "/readyz", timeout_ms, &body, NULL);
-    json_decref(body);
-    return status == 0;
+    return ask[child->kind](child, timeout_ms);
 }
 
 void

@@ -29,10 +29,11 @@ enum evc_child_kind {
     EVC_CHILD_RELAY,
     EVC_CHILD_PROXY,
     EVC_CHILD_NODE,
+    EVC_CHILD_BROKER,
     EVC_CHILD_KIND_MAX
 };
 
-/** "relay", "proxy", "node". */
+/** "relay", "proxy", "node", "broker". */
 const char *evc_child_kind_str(enum evc_child_kind kind);
 
 enum evc_child_state {
@@ -51,7 +52,6 @@ struct evc_child {
     char *name;                        /* "virginia/relay/0" */
     char **argv;                       /* NULL at the end; argv[0] is what to run */
     const struct evc_address *address; /* where to ask whether it answers; the configuration's */
-    bool is_asked_by_http;             /* /readyz there; else `version` */
     char *log_path;
 
     enum evc_child_state state;

@@ -230,7 +230,6 @@ add_region(struct evc_plan *plan, const struct evc_plan_options *options,
         if (child == NULL) {
             return false;
         }
-        child->is_asked_by_http = true;
         child->address = &region->admins[i];
     }
     for (unsigned i = 0; i < region->relays_count; i++) {
@@ -241,16 +240,37 @@ add_region(struct evc_plan *plan, const struct evc_plan_options *options,
         if (child == NULL) {
             return false;
         }
-        child->is_asked_by_http = true;
         child->address = &region->relays[i];
     }
+    return true;
+}
+
+static bool
+add_broker(struct evc_plan *plan, const struct evc_broker *broker)
+{
+    struct arguments arguments = {0};
+
+    add(&arguments, "java");
+    add(&arguments, "-Xmx%dm", EVC_BROKER_HEAP_MIB);
+    add(&arguments, "-XX:+UseSerialGC");
+    add(&arguments, "-XX:TieredStopAtLevel=1"); /* a short start counts for more here */
+    add(&arguments, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+    add(&arguments, "-cp");
+    add(&arguments, "%s", broker->jars);
+    add(&arguments, "kafka.Kafka");
+    add(&arguments, "%s", broker->properties);
+    struct evc_child *child = add_child(plan, EVC_CHILD_BROKER, &arguments, "broker");
+    if (child == NULL) {
+        return false;
+    }
+    child->address = &broker->address;
     return true;
 }
 
 static size_t
 count_children(const struct evc_config *config)
 {
-    size_t count = 0;
+    size_t count = config->queue.is_managed ? 1 : 0;
 
     for (unsigned r = 0; r < config->regions_count; r++) {
         const struct evc_config_region *region = &config->regions[r];
@@ -276,6 +296,9 @@ evc_plan_create(struct evc_plan *plan, const struct evc_plan_options *options,
         return evc_error_set(error, EVC_E_NOMEM, "out of memory");
     }
     int status = make_directories(plan->log_directory, error);
+    if (status == 0 && options->broker != NULL && !add_broker(plan, options->broker)) {
+        status = evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
     for (unsigned r = 0; r < config->regions_count && status == 0; r++) {
         if (!add_region(plan, options, &config->regions[r])) {
             status = evc_error_set(error, EVC_E_NOMEM, "out of memory");
@@ -327,9 +350,14 @@ check_ports(struct port_check *check, const struct evc_address *addresses, unsig
 }
 
 int
-evc_plan_check_ports(const struct evc_config *config, struct evc_error *error)
+evc_plan_check_ports(const struct evc_config *config, const struct evc_broker *broker,
+                     struct evc_error *error)
 {
     struct port_check check = {.error = error};
+
+    if (broker != NULL) {
+        check_ports(&check, &broker->address, 1, "queue", "brokers");
+    }
 
     for (unsigned r = 0; r < config->regions_count; r++) {
         const struct evc_config_region *region = &config->regions[r];

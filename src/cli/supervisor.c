@@ -34,7 +34,8 @@ enum {
 static const unsigned stop_until_ms[EVC_CHILD_KIND_MAX] = {
     [EVC_CHILD_RELAY] = 1000,
     [EVC_CHILD_PROXY] = 3300,
-    [EVC_CHILD_NODE] = EVC_SUPERVISOR_KILL_MS,
+    [EVC_CHILD_NODE] = 3500,
+    [EVC_CHILD_BROKER] = EVC_SUPERVISOR_KILL_MS,
 };
 
 /** Clears the progress line, if one stands there. */
@@ -230,11 +231,18 @@ take_signals(struct evc_supervisor *supervisor, struct evc_error *error)
     return result;
 }
 
-/** Whether a kind of process runs in this phase. */
+/** Whether the others need it to start. */
+static bool
+is_first(const struct evc_child *child)
+{
+    return child->kind == EVC_CHILD_NODE || child->kind == EVC_CHILD_BROKER;
+}
+
+/** Whether a process runs in this phase. */
 static bool
 is_due(const struct evc_supervisor *supervisor, const struct evc_child *child)
 {
-    return child->kind == EVC_CHILD_NODE || supervisor->phase != EVC_SUPERVISOR_NODES;
+    return is_first(child) || supervisor->phase != EVC_SUPERVISOR_NODES;
 }
 
 static int
@@ -293,13 +301,13 @@ probe(struct evc_supervisor *supervisor)
 }
 
 static size_t
-count_running(const struct evc_supervisor *supervisor, bool nodes_only, size_t *ret_of)
+count_running(const struct evc_supervisor *supervisor, bool first_only, size_t *ret_of)
 {
     size_t running = 0, of = 0;
 
     for (size_t i = 0; i < supervisor->child_count; i++) {
         const struct evc_child *child = &supervisor->children[i];
-        if (!nodes_only || child->kind == EVC_CHILD_NODE) {
+        if (!first_only || is_first(child)) {
             of++;
             running += child->state == EVC_CHILD_RUNNING;
         }

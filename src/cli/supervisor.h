@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps a set of processes alive: starts nodes, then proxies and relays, waits until all answer,
- * restarts what dies, and stops everything in order when told to. One thread, one poll(): signals
- * come through a signalfd, the children's output through pipes.
+ * Keeps a set of processes alive: starts nodes and broker, then proxies and relays, waits until all
+ * answer, restarts what dies, and stops everything in order when told to. One thread, one poll():
+ * signals come through a signalfd, the children's output through pipes.
  *
  *   NODES ─all answer─▶ DAEMONS ─all answer─▶ RUNNING
  *     └──────────┬─────────┴── signal ──────────┘
  *                ▼
- *   STOPPING: relays, then proxies, then nodes are asked to end, each kind when the one before is
- * gone or its time is up; what is left after EVC_SUPERVISOR_KILL_MS is killed.
+ *   STOPPING: relays, then proxies, then nodes, then the broker are asked to end, each kind when
+ * the one before is gone or its time is up; what is left after EVC_SUPERVISOR_KILL_MS is killed.
  */
 #ifndef EVC_CLI_SUPERVISOR_H
 #define EVC_CLI_SUPERVISOR_H

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/broker.h"
 #include "cli/options.h"
 #include "cli/plan.h"
 #include "cli/supervisor.h"
@@ -30,6 +31,10 @@ static const char help[] =
     "PATH\n"
     "  --pids FILE         keeps {\"region/relay/0\": pid, ...} there as JSON while it runs\n"
     "  --log-level LEVEL   of proxies and relays: error, warn, info (default) or debug\n"
+    "\n"
+    "With `queue: {kind: kafka, managed: true}` it also runs a Kafka broker at `brokers`, from "
+    "the\n"
+    "jars in the directory $EVCACHE_KAFKA, or those `make kafka` has put under build/.\n"
     "\n"
     "Exit status: 0 stopped as told, 1 could not start.\n";
 
@@ -104,23 +109,27 @@ print_map(void *ctx)
     for (unsigned r = 0; r < up->config->regions_count; r++) {
         print_region(&up->config->regions[r]);
     }
-    printf("%s%zu processes answer.%s Logs in %s, the queue in %s.\n",
+    printf("%s%zu processes answer.%s Logs in %s, the queue %s %s.\n",
            evc_terminal_style(stdout, EVC_STYLE_GOOD), up->plan->child_count,
            evc_terminal_style(stdout, EVC_STYLE_PLAIN), up->plan->log_directory,
-           up->config->queue.path);
+           evc_config_is_kafka(up->config) ? "at" : "in",
+           evc_config_is_kafka(up->config) ? up->config->queue.brokers : up->config->queue.path);
     printf("Ctrl-C stops everything; `evcache status --config %s` shows the books.\n",
            up->config->file);
 }
 
+/** broker: NULL where none is to be run. */
 static int
-run(const struct evc_cli_options *options, const struct evc_config *config)
+run(const struct evc_cli_options *options, const struct evc_config *config,
+    struct evc_broker *broker)
 {
     struct evc_error error = {0};
     struct evc_memcached memcached;
     struct evc_plan plan;
 
     if (evc_memcached_find(options->memcached, config, &memcached, &error) != 0 ||
-        evc_plan_check_ports(config, &error) != 0) {
+        evc_plan_check_ports(config, broker, &error) != 0 ||
+        (broker != NULL && evc_broker_prepare(broker, config, &error) != 0)) {
         return evc_cli_fail("up", "%s", error.text);
     }
     char program[PATH_MAX];
@@ -129,6 +138,7 @@ run(const struct evc_cli_options *options, const struct evc_config *config)
     }
     struct evc_plan_options plan_options = {.config = config,
                                             .memcached = &memcached,
+                                            .broker = broker,
                                             .program = program,
                                             .log_level = options->log_level_text};
     if (evc_plan_create(&plan, &plan_options, &error) != 0) {
@@ -149,6 +159,23 @@ run(const struct evc_cli_options *options, const struct evc_config *config)
     return EVC_EXIT_OK;
 }
 
+static int
+run_with_broker(const struct evc_cli_options *options, const struct evc_config *config)
+{
+    struct evc_error error = {0};
+    struct evc_broker broker = {0};
+
+    if (!config->queue.is_managed) {
+        return run(options, config, NULL);
+    }
+    if (evc_broker_find(config, &broker, &error) != 0) {
+        return evc_cli_fail("up", "%s", error.text);
+    }
+    int result = run(options, config, &broker);
+    evc_broker_finish(&broker);
+    return result;
+}
+
 int
 evc_cli_up(int argc, char **argv)
 {
@@ -162,7 +189,7 @@ evc_cli_up(int argc, char **argv)
         !evc_cli_config_load(&options, &config, NULL, &result)) {
         return result;
     }
-    result = run(&options, config);
+    result = run_with_broker(&options, config);
     evc_config_destroy(config);
     return result;
 }

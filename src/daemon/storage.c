@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -34,9 +35,78 @@ make_region_directory(const struct evc_config *config, unsigned region, const ch
     return status;
 }
 
+/** The configuration's properties as the queue takes them; the strings stay the configuration's. */
+static struct evc_kafka_property *
+list_properties(const struct evc_config_properties *properties)
+{
+    struct evc_kafka_property *list = calloc(properties->count + 1, sizeof(*list));
+
+    for (unsigned i = 0; list && i < properties->count; i++) {
+        list[i] = (struct evc_kafka_property){
+            .name = properties->items[i].name,
+            .value = properties->items[i].value,
+        };
+    }
+    return list;
+}
+
 int
-evc_storage_open_queue(const struct evc_config *config, unsigned region, struct evc_queue **ret,
-                       struct evc_error *error)
+evc_storage_with_kafka(const struct evc_config *config, unsigned region, evc_storage_kafka_fn call,
+                       void *ctx, struct evc_error *error)
+{
+    struct evc_kafka_property *properties = list_properties(&config->queue.properties);
+    struct evc_kafka_property *of_topic = list_properties(&config->queue.topic);
+    char topic[2 * EVC_CONFIG_NAME_LEN_MAX + 16];
+    char group_prefix[sizeof(topic) + 1];
+    int status = EVC_E_NOMEM;
+
+    snprintf(topic, sizeof(topic), "evcache.%s.%s", config->cache, config->regions[region].name);
+    snprintf(group_prefix, sizeof(group_prefix), "%s.", topic);
+    if (properties && of_topic) {
+        status = call(
+            &(struct evc_kafka_options){
+                .brokers = config->queue.brokers,
+                .topic = topic,
+                .group_prefix = group_prefix,
+                .partition_count = config->queue.partitions,
+                .replication = config->queue.replication ? (int)config->queue.replication : -1,
+                .properties = properties,
+                .property_count = config->queue.properties.count,
+                .topic_properties = of_topic,
+                .topic_property_count = config->queue.topic.count,
+            },
+            ctx, error);
+    } else {
+        evc_error_set(error, status, "out of memory");
+    }
+    free(properties);
+    free(of_topic);
+    return status;
+}
+
+static int
+open_kafka(const struct evc_kafka_options *options, void *ctx, struct evc_error *error)
+{
+    return evc_queue_kafka_open(options, ctx, error);
+}
+
+static int
+check_kafka(const struct evc_kafka_options *options, void *ctx, struct evc_error *error)
+{
+    (void)ctx;
+    return evc_kafka_check_properties(options, error);
+}
+
+int
+evc_storage_check(const struct evc_config *config, struct evc_error *error)
+{
+    return evc_config_is_kafka(config) ? evc_storage_with_kafka(config, 0, check_kafka, NULL, error)
+                                       : EVC_OK;
+}
+
+static int
+open_embedded(const struct evc_config *config, unsigned region, struct evc_queue **ret,
+              struct evc_error *error)
 {
     const char *groups[EVC_CONFIG_REGION_MAX];
     char path[EVC_PATH_BYTES_MAX];
@@ -60,6 +130,15 @@ evc_storage_open_queue(const struct evc_config *config, unsigned region, struct 
             .group_count = config->regions_count,
         },
         ret, error);
+}
+
+int
+evc_storage_open_queue(const struct evc_config *config, unsigned region, struct evc_queue **ret,
+                       struct evc_error *error)
+{
+    return evc_config_is_kafka(config)
+               ? evc_storage_with_kafka(config, region, open_kafka, ret, error)
+               : open_embedded(config, region, ret, error);
 }
 
 bool

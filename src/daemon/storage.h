@@ -6,8 +6,21 @@
 
 #include "base/directory.h"
 #include "queue/journal.h"
+#include "queue/kafka/kafka.h"
 #include "queue/queue.h"
 #include "topology/config.h"
+
+/** Calls with what the configuration says of a region's queue on Kafka: topic
+ * evcache.<cache>.<region>, groups <topic>.<destination>. Returns what the call returns, or
+ * EVC_E_NOMEM. */
+typedef int (*evc_storage_kafka_fn)(const struct evc_kafka_options *options, void *ctx,
+                                    struct evc_error *error);
+EVC_MUST_USE int evc_storage_with_kafka(const struct evc_config *config, unsigned region,
+                                        evc_storage_kafka_fn call, void *ctx,
+                                        struct evc_error *error);
+
+/** What only the queue's backend can say of its settings: properties it does not know, by name. */
+EVC_MUST_USE int evc_storage_check(const struct evc_config *config, struct evc_error *error);
 
 /**
  * The region's queue, <queue.path>/<region>, with a group for every region: the others are

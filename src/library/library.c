@@ -77,11 +77,10 @@ check_options(const evcache *cache, const evcache_options *options, struct evc_e
                              options->slot_first, options->slot_first + options->slot_count - 1,
                              EVCACHE_CLIENT_SLOTS - 1);
     }
-    if (options->slot_count == 0 && strcmp(cache->config->queue.kind, "embedded") != 0) {
+    if (options->slot_count == 0 && evc_config_is_kafka(cache->config)) {
         return evc_error_set(error, EVC_E_INVALID,
-                             "with queue.kind %s processes of several machines share the client "
-                             "slots: say which are this machine's (slot_first, slot_count)",
-                             cache->config->queue.kind);
+                             "with queue.kind kafka processes of several machines share the client "
+                             "slots: say which are this machine's (slot_first, slot_count)");
     }
     return EVC_OK;
 }

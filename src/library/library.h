@@ -72,7 +72,7 @@ struct evcache {
     bool has_told_opened;
 };
 
-/* --- serve.c --- */
+/* --- background.c --- */
 
 /** Opens loop, engine and writer; starts the thread. A status with *error filled; whatever it has
  * opened is closed by evc_library_stop. */
@@ -80,6 +80,16 @@ EVC_MUST_USE int evc_library_start(evcache *cache, struct evc_error *error);
 
 /** Ends the thread, if there is one, when all is answered; frees what evc_library_start made. */
 void evc_library_stop(evcache *cache);
+
+/* --- serve.c --- */
+
+void evc_library_init_calls(evcache *cache);
+
+/** Begins what was submitted. Background thread, after the bell. */
+void evc_library_take_submitted(evcache *cache);
+
+/** Answers calls whose deadline has passed. Background thread, every tick. */
+void evc_library_end_overdue(evcache *cache);
 
 /**
  * Hands a call to the background thread: reply->waiter or reply->inbox is told when it is answered.

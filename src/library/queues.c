@@ -97,7 +97,7 @@ evc_queues_take(const struct evc_config *config, unsigned region, struct evc_que
     struct open_queue *open;
     int status;
 
-    if (strcmp(config->queue.kind, "embedded") != 0) {
+    if (evc_config_is_kafka(config)) {
         return evc_storage_open_queue(config, region, ret, error);
     }
     status = find_directory(config, region, &directory, error);

@@ -268,8 +268,7 @@ evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
     put_canaries(page, region, &sum.canary);
     evc_metrics_loop(page, region, &sum.turns, sum.turn_busy_us_max);
     evc_metrics_nodes(page, proxy->topology, nodes);
-    evc_metrics_journals(page, region, journals, journal_count,
-                         proxy->options.config->queue.partitions);
+    evc_metrics_journals(page, region, journals, journal_count, evc_queue_partitions(proxy->queue));
     evc_metrics_queue(page, region, proxy->feeder, proxy->queue);
     if (proxy->watch != NULL) {
         (void)evc_watch_view(proxy->watch, put_readiness, page); /* nothing before the first look */

@@ -64,6 +64,7 @@ evc_service_has_room(const struct evc_service *service)
     /* Half of the chunks are left to the replies of requests that were taken already. */
     return !service->is_draining &&
            service->exchanges_pool.in_use < service->exchanges_pool.limit &&
+           service->writer->stats.in_flight < EVC_SERVICE_WRITES_PAUSE &&
            service->chunks_pool.in_use < service->chunks_pool.limit / 2;
 }
 
@@ -73,7 +74,8 @@ feed_starved(struct evc_service *service)
     struct evc_list *link;
 
     if (service->exchanges_pool.in_use > service->exchanges_pool.limit / 2 ||
-        service->chunks_pool.in_use > service->chunks_pool.limit / 4) {
+        service->chunks_pool.in_use > service->chunks_pool.limit / 4 ||
+        service->writer->stats.in_flight > EVC_SERVICE_WRITES_PAUSE / 2) {
         return;
     }
     /* Each of them reads at the next turn only: what is taken off here is bounded. */

@@ -26,8 +26,10 @@
 enum {
     EVC_SERVICE_EXCHANGES_MAX = 262144, /* requests of applications in progress per worker */
     EVC_SERVICE_CHUNKS_MAX = 65536,     /* 64 MiB of replies waiting for their turn */
-    EVC_SERVICE_REFUSED_MAX = 64,       /* connections over the bound that are being told so */
-    EVC_SERVICE_RECEIVERS_MAX = 256,    /* relays' connections per worker */
+    /* A zone that does not keep up, while the others have acknowledged, would let them pile up. */
+    EVC_SERVICE_WRITES_PAUSE = EVC_WRITE_IN_FLIGHT_MAX / 2, /* then no request is taken */
+    EVC_SERVICE_REFUSED_MAX = 64,    /* connections over the bound that are being told so */
+    EVC_SERVICE_RECEIVERS_MAX = 256, /* relays' connections per worker */
     EVC_SERVICE_SCRATCH_KEEP_BYTES =
         64 * 1024,               /* memory the scratch buffer keeps between replies */
     EVC_SERVICE_SWEEP_MS = 1000, /* how often slow clients are looked for */

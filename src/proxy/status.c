@@ -189,7 +189,7 @@ slot_json(struct evc_proxy *proxy, unsigned index, const struct evc_journal_peek
 static bool
 put_slots(struct evc_proxy *proxy, json_t *json)
 {
-    unsigned partition_count = proxy->options.config->queue.partitions;
+    unsigned partition_count = evc_queue_partitions(proxy->queue);
     unsigned count = 0;
     struct evc_journal_peek *journals = evc_proxy_journals(proxy, &count);
     uint64_t produced[EVC_PARTITION_MAX] = {0};

@@ -13,24 +13,42 @@ struct evc_feed_part {
 };
 
 int
-evc_feed_init(struct evc_feed *feed, struct evc_queue *queue, unsigned partition_count)
+evc_feed_grow(struct evc_feed *feed, unsigned partition_count)
 {
-    char *tail;
+    struct evc_feed_part *parts;
+    struct evc_queue_item *items;
 
-    *feed = (struct evc_feed){.queue = queue, .partition_count = partition_count};
-    evc_buf_init(&feed->out, (size_t)partition_count * EVC_RECORD_BYTES_MAX);
-    feed->parts = calloc(partition_count, sizeof(*feed->parts));
-    feed->items = calloc(partition_count, sizeof(*feed->items));
-    if (!feed->parts || !feed->items) {
+    if (partition_count <= feed->partition_count) {
+        return EVC_OK;
+    }
+    parts = realloc(feed->parts, partition_count * sizeof(*parts));
+    if (!parts) {
         return EVC_E_NOMEM;
     }
-    for (unsigned i = 0; i < partition_count; i++) {
-        if (evc_record_writer_init(&feed->parts[i].writer) != EVC_OK) {
-            return EVC_E_NOMEM;
-        }
+    feed->parts = parts;
+    items = realloc(feed->items, partition_count * sizeof(*items));
+    if (!items) {
+        return EVC_E_NOMEM;
     }
-    /* All of it now: items hold views of what is already there while more is encoded. */
-    return evc_buf_reserve(&feed->out, (size_t)partition_count * EVC_RECORD_BYTES_MAX, &tail);
+    feed->items = items;
+    while (feed->partition_count < partition_count) {
+        struct evc_feed_part *part = &feed->parts[feed->partition_count];
+
+        if (evc_record_writer_init(&part->writer) != EVC_OK) {
+            evc_record_writer_finish(&part->writer);
+            return EVC_E_NOMEM; /* those before it are of use */
+        }
+        feed->partition_count++;
+    }
+    return EVC_OK;
+}
+
+int
+evc_feed_init(struct evc_feed *feed, struct evc_queue *queue, unsigned partition_count)
+{
+    *feed = (struct evc_feed){.queue = queue};
+    evc_buf_init(&feed->out, (size_t)EVC_PARTITION_MAX * EVC_RECORD_BYTES_MAX);
+    return evc_feed_grow(feed, partition_count);
 }
 
 void
@@ -100,8 +118,14 @@ static int
 encode(struct evc_feed *feed, struct evc_feed_source *source, size_t *ret_items)
 {
     size_t items = 0;
+    char *tail;
 
     evc_buf_clear(&feed->out);
+    /* All of it now: items hold views of what is already there while more is encoded. */
+    if (evc_buf_reserve(&feed->out, (size_t)feed->partition_count * EVC_RECORD_BYTES_MAX, &tail) !=
+        EVC_OK) {
+        return EVC_E_NOMEM;
+    }
     for (unsigned i = 0; i < feed->partition_count; i++) {
         struct evc_feed_part *part = &feed->parts[i];
         size_t before = evc_buf_len(&feed->out);

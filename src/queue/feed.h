@@ -39,10 +39,13 @@ struct evc_feed {
     struct evc_buf out;
 };
 
-/** 0 or EVC_E_NOMEM. After it nothing is allocated. */
+/** 0 or EVC_E_NOMEM. After it nothing is allocated, but to grow. */
 EVC_MUST_USE int evc_feed_init(struct evc_feed *feed, struct evc_queue *queue,
                                unsigned partition_count);
 void evc_feed_finish(struct evc_feed *feed); /* safe after a failed init */
+
+/** Makes room for partitions that were added; never for fewer. 0 or EVC_E_NOMEM: as before. */
+EVC_MUST_USE int evc_feed_grow(struct evc_feed *feed, unsigned partition_count);
 
 /** Before the first round with a journal. */
 void evc_feed_source_init(struct evc_feed_source *source, struct evc_journal *journal);

@@ -69,6 +69,9 @@ feed_all(struct evc_feeder *feeder)
 {
     int total = 0;
 
+    if (evc_feed_grow(&feeder->feed, evc_queue_partitions(feeder->feed.queue)) != EVC_OK) {
+        return EVC_E_NOMEM; /* tried again after a while */
+    }
     for (size_t i = 0; i < feeder->source_count; i++) {
         struct evc_error error = {.text = "out of memory"};
         struct evc_feed_count count;

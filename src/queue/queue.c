@@ -31,6 +31,25 @@ evc_queue_usage(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_byte
     return queue->ops->usage(queue, ret_bytes, ret_bytes_max);
 }
 
+unsigned
+evc_queue_partitions(struct evc_queue *queue)
+{
+    return queue->ops->partitions(queue);
+}
+
+bool
+evc_queue_has_shared_groups(const struct evc_queue *queue)
+{
+    return queue->ops->consumer_join != NULL;
+}
+
+int
+evc_queue_consumer_join(struct evc_queue *queue, const char *group, struct evc_queue_member *member,
+                        struct evc_queue_consumer **ret, struct evc_error *error)
+{
+    return queue->ops->consumer_join(queue, group, member, ret, error);
+}
+
 int
 evc_queue_consumer_open(struct evc_queue *queue, const char *group, const uint32_t *partitions,
                         size_t partition_count, struct evc_queue_consumer **ret,

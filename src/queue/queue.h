@@ -16,6 +16,7 @@
 #ifndef EVC_QUEUE_QUEUE_H
 #define EVC_QUEUE_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,12 +66,27 @@ struct evc_queue_record {
 /** What a partition holds for a group. */
 struct evc_queue_backlog {
     uint64_t records;
-    uint64_t events;    /* exactly those of the records not yet committed past */
-    uint64_t oldest_us; /* Unix microseconds when the oldest of them was appended; 0 when none */
+    uint64_t events;    /* exactly those of the records not yet committed past, less those unread */
+    uint64_t oldest_us; /* Unix microseconds when the oldest of them was appended; 0 when none. Of
+                           unread ones alone: at the earliest */
+    uint64_t records_unread; /* of records, those whose events nobody has counted yet. The embedded
+                                queue counts all of them */
 };
 
 struct evc_queue;
 struct evc_queue_consumer;
+
+/**
+ * Who takes part in a group that shares its partitions out while it runs. Called from within poll
+ * and close, on the consumer's thread.
+ */
+struct evc_queue_member {
+    /** A partition is this consumer's now, to be taken up at position with blob (a view). */
+    void (*on_assigned)(struct evc_queue_member *member, uint32_t partition, uint64_t position,
+                        struct evc_slice blob);
+    /** It goes to another: what is committed during the call is handed over, nothing after it. */
+    void (*on_revoked)(struct evc_queue_member *member, uint32_t partition);
+};
 
 struct evc_queue_ops {
     void (*close)(struct evc_queue *queue);
@@ -84,6 +100,8 @@ struct evc_queue_ops {
                   struct evc_error *error);
     /** Bytes of records now held, and appended in all since creation. */
     int (*usage)(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_bytes_max);
+    /** How many partitions there are now: as known to the last append. Any thread. */
+    unsigned (*partitions)(struct evc_queue *queue);
 
     /**
      * Opens a group for some partitions. Only one consumer at a time may hold a (group, partition):
@@ -92,17 +110,27 @@ struct evc_queue_ops {
     int (*consumer_open)(struct evc_queue *queue, const char *group, const uint32_t *partitions,
                          size_t partition_count, struct evc_queue_consumer **ret,
                          struct evc_error *error);
+
+    /**
+     * Joins a group whose members share all partitions among themselves, also those added later;
+     * member outlives the consumer. NULL where groups are not shared at run time (embedded).
+     */
+    int (*consumer_join)(struct evc_queue *queue, const char *group,
+                         struct evc_queue_member *member, struct evc_queue_consumer **ret,
+                         struct evc_error *error);
 };
 
 struct evc_queue_consumer_ops {
     void (*close)(struct evc_queue_consumer *consumer);
-    /** Up to max records, fairly over partitions. Count (0: nothing now), or EVC_E_SYS,
-     * EVC_E_CORRUPT. */
+    /** Up to max records, fairly over partitions; with max 0 only serves the group: for a consumer
+     * that has no room now. Count (0: nothing now), or EVC_E_SYS, EVC_E_CORRUPT. */
     int (*poll)(struct evc_queue_consumer *consumer, struct evc_queue_record *ret, size_t max);
     /** The committed position and blob of a partition; blob is a view until the next call. */
     int (*committed)(struct evc_queue_consumer *consumer, uint32_t partition,
                      uint64_t *ret_position, struct evc_slice *ret_blob);
-    /** Commits "everything before position is done" together with blob. */
+    /** Commits "everything before position is done" together with blob. Kafka: on its way when this
+     * returns; a close waits for it, a kill may lose it, and EVC_E_SYS says that an earlier one has
+     * failed, which is tried again. */
     int (*commit)(struct evc_queue_consumer *consumer, uint32_t partition, uint64_t position,
                   struct evc_slice blob);
     /** Puts a partition's next poll back to its committed position. */
@@ -132,6 +160,11 @@ EVC_MUST_USE int evc_queue_append(struct evc_queue *queue, struct evc_queue_item
                                   size_t count, struct evc_error *error);
 EVC_MUST_USE int evc_queue_usage(struct evc_queue *queue, uint64_t *ret_bytes,
                                  uint64_t *ret_bytes_max);
+unsigned evc_queue_partitions(struct evc_queue *queue);
+bool evc_queue_has_shared_groups(const struct evc_queue *queue);
+EVC_MUST_USE int evc_queue_consumer_join(struct evc_queue *queue, const char *group,
+                                         struct evc_queue_member *member,
+                                         struct evc_queue_consumer **ret, struct evc_error *error);
 EVC_MUST_USE int evc_queue_consumer_open(struct evc_queue *queue, const char *group,
                                          const uint32_t *partitions, size_t partition_count,
                                          struct evc_queue_consumer **ret, struct evc_error *error);

@@ -2,11 +2,9 @@
 /* See group.h. */
 #include "relay/group.h"
 
-#include <assert.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "base/list.h"
 #include "base/log.h"
+#include <assert.h>
 
 static void
 on_wake(uv_poll_t *handle, int status, int events)
@@ -37,21 +35,85 @@ start_waking(struct evc_group *group, struct evc_error *error)
 }
 
 static int
-take_up(struct evc_group *group, uint32_t partition, struct evc_error *error)
+take_up(struct evc_group *group, uint32_t partition, uint64_t position, struct evc_slice blob,
+        struct evc_error *error)
 {
-    struct evc_slice blob;
-    uint64_t position;
-    int rc = evc_queue_consumer_committed(group->consumer, partition, &position, &blob);
+    int rc = evc_consume_add(&group->consume, partition, position, blob);
 
-    if (rc == EVC_OK) {
-        rc = evc_consume_add(&group->consume, partition, position, blob);
-    }
     if (rc != EVC_OK) {
-        return evc_error_set(error, rc,
-                             "the committed position of group %s, partition %u cannot be read (%s)",
+        return evc_error_set(error, rc, "the books of group %s, partition %u cannot be read (%s)",
                              group->name, partition, evc_status_str(rc));
     }
+    group->partitions[group->partition_count++] = partition;
     return EVC_OK;
+}
+
+/** Partitions for as long as the process lives, as the configuration deals them out. */
+static int
+open_fixed(struct evc_group *group, const struct evc_group_options *options,
+           struct evc_error *error)
+{
+    int rc = evc_queue_consumer_open(options->queue, options->name, options->partitions,
+                                     options->partition_count, &group->consumer, error);
+
+    for (unsigned i = 0; rc == EVC_OK && i < options->partition_count; i++) {
+        uint32_t partition = options->partitions[i];
+        struct evc_slice blob;
+        uint64_t position;
+
+        rc = evc_queue_consumer_committed(group->consumer, partition, &position, &blob);
+        if (rc != EVC_OK) {
+            return evc_error_set(
+                error, rc, "the committed position of group %s, partition %u cannot be read (%s)",
+                group->name, partition, evc_status_str(rc));
+        }
+        rc = take_up(group, partition, position, blob, error);
+    }
+    return rc;
+}
+
+static void commit_partition(struct evc_group *group, uint32_t partition);
+
+static void
+on_assigned(struct evc_queue_member *member, uint32_t partition, uint64_t position,
+            struct evc_slice blob)
+{
+    struct evc_group *group = EVC_CONTAINER_OF(member, struct evc_group, member);
+    struct evc_error error;
+
+    if (take_up(group, partition, position, blob, &error) != EVC_OK) {
+        /* Its numbers begin anew, which shows; its events are shipped all the same. */
+        evc_log_error("books are given up", "why=\"%s\"", error.text);
+        group->errors_total++;
+        if (take_up(group, partition, position, (struct evc_slice){0}, &error) != EVC_OK) {
+            return; /* out of memory: the records are passed over, and counted */
+        }
+    }
+    if (group->consume.repair) {
+        evc_repair_forget(group->consume.repair, partition);
+    }
+    evc_log_info("partition taken up", "group=%s partition=%u position=%llu partitions=%u",
+                 group->name, partition, (unsigned long long)position, group->partition_count);
+    group->may_have_more = true;
+}
+
+static void
+on_revoked(struct evc_queue_member *member, uint32_t partition)
+{
+    struct evc_group *group = EVC_CONTAINER_OF(member, struct evc_group, member);
+    unsigned i = 0;
+
+    while (i < group->partition_count && group->partitions[i] != partition) {
+        i++;
+    }
+    if (i == group->partition_count) {
+        return;
+    }
+    commit_partition(group, partition);
+    group->partitions[i] = group->partitions[--group->partition_count];
+    evc_consume_remove(&group->consume, partition);
+    evc_log_info("partition given up", "group=%s partition=%u partitions=%u", group->name,
+                 partition, group->partition_count);
 }
 
 int
@@ -63,21 +125,16 @@ evc_group_open(struct evc_group *group, const struct evc_group_options *options,
     *group = (struct evc_group){
         .loop = options->loop,
         .name = options->name,
+        .member = {.on_assigned = on_assigned, .on_revoked = on_revoked},
         .may_have_more = true,
     };
     evc_consume_init(&group->consume, options->ship, options->repair);
     evc_buf_init(&group->blob, EVC_QUEUE_BLOB_BYTES_MAX);
-    group->partitions = calloc(options->partition_count, sizeof(*group->partitions));
-    if (!group->partitions) {
-        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
-    }
-    memcpy(group->partitions, options->partitions,
-           options->partition_count * sizeof(*group->partitions));
-    rc = evc_queue_consumer_open(options->queue, options->name, options->partitions,
-                                 options->partition_count, &group->consumer, error);
-    while (rc == EVC_OK && group->partition_count < options->partition_count) {
-        rc = take_up(group, group->partitions[group->partition_count], error);
-        group->partition_count += rc == EVC_OK;
+    if (evc_queue_has_shared_groups(options->queue)) {
+        rc = evc_queue_consumer_join(options->queue, options->name, &group->member,
+                                     &group->consumer, error);
+    } else {
+        rc = open_fixed(group, options, error);
     }
     return rc == EVC_OK ? start_waking(group, error) : rc;
 }
@@ -109,6 +166,23 @@ note_slot_conflict(struct evc_group *group, uint64_t conflicts_before)
     }
 }
 
+/** The group is told that this member lives, partitions may go, commits leave. Not at every turn:
+ * what ends brings many. */
+static void
+serve_without_room(struct evc_group *group)
+{
+    uint64_t now_us = group->loop->now.mono_us;
+
+    if (now_us >= group->serve_due_us) {
+        struct evc_queue_record none;
+
+        group->serve_due_us = now_us + (uint64_t)EVC_GROUP_POLL_MS * 1000;
+        if (evc_queue_consumer_poll(group->consumer, &none, 0) < 0) {
+            log_trouble(group, "queue cannot be served", EVC_E_SYS);
+        }
+    }
+}
+
 bool
 evc_group_poll(struct evc_group *group)
 {
@@ -124,6 +198,7 @@ evc_group_poll(struct evc_group *group)
         int rc;
 
         if (!evc_consume_has_room(&group->consume)) {
+            serve_without_room(group);
             return false; /* what ends makes room and brings a turn with it */
         }
         rc = evc_queue_consumer_poll(group->consumer, &record, 1);
@@ -133,6 +208,10 @@ evc_group_poll(struct evc_group *group)
                 log_trouble(group, "queue cannot be polled", rc);
             }
             break;
+        }
+        if (!group->consume.books[record.partition]) {
+            group->errors_total++; /* its books could not be had, which was logged */
+            continue;
         }
         rc = evc_consume_record(&group->consume, record.partition, record.position, record.bytes);
         if (rc != EVC_OK) {
@@ -202,5 +281,4 @@ evc_group_finish(struct evc_group *group)
     evc_queue_consumer_close(group->consumer);
     evc_consume_finish(&group->consume);
     evc_buf_finish(&group->blob);
-    free(group->partitions);
 }

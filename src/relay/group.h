@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One consumer group of a relay at work: polls its partitions of the queue while there is room,
- * hands the records to replication/consume.h, and commits what the books say is done. Owner: one
- * loop.
+ * hands the records to replication/consume.h, and commits what the books say is done. Where groups
+ * are shared at run time (Kafka) partitions come and go: one that goes is committed first, and what
+ * of it is still on its way ends without an outcome. Owner: one loop.
  */
 #ifndef EVC_RELAY_GROUP_H
 #define EVC_RELAY_GROUP_H
@@ -22,7 +23,8 @@ struct evc_group {
     struct evc_queue_consumer *consumer;
     struct evc_loop *loop;
     const char *name; /* of the destination; the region's own for repair */
-    uint32_t *partitions;
+    struct evc_queue_member member;
+    uint32_t partitions[EVC_PARTITION_MAX]; /* those it has now */
     unsigned partition_count;
     struct evc_buf blob;
     uv_poll_t wake;
@@ -30,7 +32,7 @@ struct evc_group {
     bool may_have_more;
     bool commit_fails;  /* one of the round now under way has */
     bool commit_failed; /* one of the last round has: all are tried again, moved or not */
-    uint64_t commit_due_us, poll_due_us;
+    uint64_t commit_due_us, poll_due_us, serve_due_us;
     uint64_t errors_total;
 };
 
@@ -38,7 +40,7 @@ struct evc_group_options {
     struct evc_loop *loop;
     struct evc_queue *queue;
     const char *name;
-    const uint32_t *partitions; /* copied */
+    const uint32_t *partitions; /* where groups are not shared at run time; copied */
     unsigned partition_count;
     struct evc_ship *ship; /* one of the two */
     struct evc_repair *repair;

@@ -339,17 +339,28 @@ put_common(struct evc_metric_page *page, struct evc_relay *relay,
     evc_metrics_loop(page, region, &relay->loop.turns, relay->loop.turn_busy_us_max);
     evc_metrics_nodes(page, relay->topology, nodes);
     evc_journal_describe(relay->journal, &journal);
-    evc_metrics_journals(page, region, &journal, 1, relay->options.config->queue.partitions);
+    evc_metrics_journals(page, region, &journal, 1, evc_queue_partitions(relay->queue));
     evc_metrics_queue(page, region, relay->feeder, relay->queue);
+}
+
+/** Groups have partitions of their own where they are shared at run time. */
+static size_t
+count_cells(const struct evc_relay *relay)
+{
+    size_t count = relay->repair_group.partition_count;
+
+    for (unsigned i = 0; i < relay->destination_count; i++) {
+        count += relay->destinations[i].group.partition_count;
+    }
+    return count;
 }
 
 bool
 evc_relay_metrics(struct evc_relay *relay, struct evc_metric_page *page)
 {
-    size_t cell_max = (size_t)(relay->destination_count + 1) * relay->repair_group.partition_count;
     struct cells cells = {
         .source = relay->region->name,
-        .cells = calloc(cell_max + 1, sizeof(*cells.cells)),
+        .cells = calloc(count_cells(relay) + 1, sizeof(*cells.cells)),
     };
     struct evc_engine_node_stats *nodes = calloc(relay->topology->node_count, sizeof(*nodes));
     uint64_t now_us = evc_clock_unix_us();

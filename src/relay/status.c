@@ -27,13 +27,14 @@ report_partition(struct evc_group *group, uint32_t partition)
     if (evc_queue_consumer_backlog(group->consumer, partition, &backlog) != EVC_OK) {
         return NULL;
     }
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "partition",
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "partition",
                      (int)partition, "received", (json_int_t)totals.received, "lost",
                      (json_int_t)totals.lost, "duplicate", (json_int_t)totals.duplicate, "open",
                      (json_int_t)open, "backlog_records", (json_int_t)backlog.records,
                      "backlog_events", (json_int_t)backlog.events, "oldest_us",
-                     (json_int_t)backlog.oldest_us, "outcomes", report_outcomes(&totals), "lag_us",
-                     evc_report_lag(lag), "lag_buckets", evc_report_buckets(lag));
+                     (json_int_t)backlog.oldest_us, "records_unread",
+                     (json_int_t)backlog.records_unread, "outcomes", report_outcomes(&totals),
+                     "lag_us", evc_report_lag(lag), "lag_buckets", evc_report_buckets(lag));
 }
 
 static json_t *
@@ -184,7 +185,7 @@ evc_relay_report(struct evc_relay *relay)
     evc_report_set(object, "lost_at_journal", journal.lost_total);
     rc |= json_object_set_new(
         object, "produced",
-        evc_report_produced(journal.produced, relay->options.config->queue.partitions));
+        evc_report_produced(journal.produced, evc_queue_partitions(relay->queue)));
     rc |= json_object_set_new(object, "journal", evc_report_journal(&journal));
     rc |= json_object_set_new(object, "feeder", evc_report_feeder(relay->feeder));
     rc |= json_object_set_new(object, "queue", evc_report_queue(relay->queue));

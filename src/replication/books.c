@@ -28,6 +28,8 @@ struct producer {
 };
 
 struct evc_books {
+    struct evc_list abandoned; /* on a list when nobody owns the books any more */
+    bool is_abandoned;
     struct evc_books_totals totals;
     uint64_t position; /* everything before it is folded */
     uint64_t position_saved;
@@ -47,6 +49,7 @@ evc_books_create(void)
     if (!books) {
         return NULL;
     }
+    evc_list_init(&books->abandoned);
     evc_list_init(&books->batches);
     evc_pool_init(&books->pool, sizeof(struct evc_batch), EVC_BOOKS_BATCHES_MAX);
     evc_histogram_init(&books->lag);
@@ -59,6 +62,7 @@ evc_books_destroy(struct evc_books *books)
     if (!books) {
         return;
     }
+    evc_list_remove(&books->abandoned);
     evc_books_reset_open(books);
     evc_pool_finish(&books->pool);
     free(books->producers);
@@ -221,7 +225,7 @@ evc_books_open(struct evc_books *books, uint64_t position, const struct evc_reco
 {
     struct evc_batch *batch = evc_pool_borrow(&books->pool);
 
-    assert(batch && position >= books->position);
+    assert(batch && !books->is_abandoned);
     *batch = (struct evc_batch){
         .books = books,
         .position = position,
@@ -246,8 +250,30 @@ evc_batch_outcome(struct evc_batch *batch, enum evc_outcome outcome)
     assert((unsigned)outcome < EVC_OUTCOME_MAX);
     batch->outcome[outcome]++;
     if (--batch->open == 0) {
-        fold(batch->books);
+        struct evc_books *books = batch->books;
+
+        fold(books);
+        if (books->is_abandoned && books->open_events == 0) {
+            evc_books_destroy(books);
+        }
     }
+}
+
+void
+evc_books_abandon(struct evc_books *books, struct evc_list *abandoned)
+{
+    books->is_abandoned = true;
+    if (books->open_events == 0) {
+        evc_books_destroy(books);
+    } else {
+        evc_list_push_back(abandoned, &books->abandoned);
+    }
+}
+
+struct evc_books *
+evc_books_of_link(struct evc_list *link)
+{
+    return EVC_CONTAINER_OF(link, struct evc_books, abandoned);
 }
 
 uint64_t

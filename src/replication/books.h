@@ -51,6 +51,14 @@ void evc_books_destroy(struct evc_books *books); /* accepts NULL */
 /** Takes up from a committed blob (empty: from nothing). 0 or EVC_E_CORRUPT. */
 EVC_MUST_USE int evc_books_load(struct evc_books *books, uint64_t position, struct evc_slice blob);
 
+/**
+ * The partition is another's now. Open events end on their own and count nowhere: the next owner
+ * sees them again. On the list until the last has ended, then the books free themselves; at once
+ * when none is open. evc_books_destroy takes them off too.
+ */
+void evc_books_abandon(struct evc_books *books, struct evc_list *abandoned);
+struct evc_books *evc_books_of_link(struct evc_list *link); /* of that list */
+
 /** A batch that is being processed. */
 struct evc_batch {
     struct evc_list link;
@@ -68,10 +76,10 @@ struct evc_batch {
 bool evc_books_has_room(const struct evc_books *books);
 
 /**
- * Opens a batch for the record at position (positions only go up). Each of its header->count events
- * must get one evc_batch_outcome. NULL when it has none: it is closed at once. Needs room.
- * *ret_slot_conflict: another producer was heard on this slot within the 10 s before it: two live
- * writers might mint the same versions.
+ * Opens a batch for the record at position (positions go up, but where the queue lost its end).
+ * Each of its header->count events must get one evc_batch_outcome. NULL when it has none: it is
+ * closed at once. Needs room. *ret_slot_conflict: another producer was heard on this slot within
+ * the 10 s before it: two live writers might mint the same versions.
  */
 struct evc_batch *evc_books_open(struct evc_books *books, uint64_t position,
                                  const struct evc_record_header *header, bool *ret_slot_conflict);

@@ -10,6 +10,7 @@ evc_consume_init(struct evc_consume *consume, struct evc_ship *ship, struct evc_
 {
     assert((ship != NULL) != (repair != NULL));
     *consume = (struct evc_consume){.ship = ship, .repair = repair};
+    evc_list_init(&consume->abandoned);
 }
 
 void
@@ -19,6 +20,19 @@ evc_consume_finish(struct evc_consume *consume)
         evc_books_destroy(consume->books[i]);
         consume->books[i] = NULL;
     }
+    while (consume->abandoned.next && !evc_list_is_empty(&consume->abandoned)) {
+        evc_books_destroy(evc_books_of_link(consume->abandoned.next));
+    }
+}
+
+void
+evc_consume_remove(struct evc_consume *consume, unsigned partition)
+{
+    struct evc_books *books = consume->books[partition];
+
+    assert(books);
+    consume->books[partition] = NULL;
+    evc_books_abandon(books, &consume->abandoned);
 }
 
 int

@@ -17,6 +17,7 @@ struct evc_consume {
     struct evc_ship *ship; /* exactly one of the two is set; neither is owned */
     struct evc_repair *repair;
     struct evc_books *books[EVC_PARTITION_MAX]; /* NULL: not this consumer's partition */
+    struct evc_list abandoned; /* books of partitions that went to another, with events open */
     uint64_t records_total, events_total;
     uint64_t corrupt_total;        /* records that could not be read; their numbers show as lost */
     uint64_t slot_conflicts_total; /* batches that show two live producers on one worker slot */
@@ -33,6 +34,10 @@ void evc_consume_finish(struct evc_consume *consume);
 /** Takes a partition up where position and blob left it. 0, EVC_E_NOMEM or EVC_E_CORRUPT. */
 EVC_MUST_USE int evc_consume_add(struct evc_consume *consume, unsigned partition, uint64_t position,
                                  struct evc_slice blob);
+
+/** A partition goes to another: what is not folded into its books is dropped, without an outcome.
+ */
+void evc_consume_remove(struct evc_consume *consume, unsigned partition);
 
 /** Whether any record (EVC_RECORD_EVENTS_MAX events, any partition) may be taken now. */
 bool evc_consume_has_room(const struct evc_consume *consume);

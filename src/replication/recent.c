@@ -29,6 +29,7 @@ struct recent_entry {
 
 struct partition_time {
     bool has_begun;
+    bool is_unknown;            /* something may have been fed before its first position */
     uint64_t complete_since_us; /* every event fed after it is remembered */
     uint64_t hazy_until_us;     /* events noted until then may cross one that is not remembered */
 };
@@ -191,7 +192,7 @@ begin(const struct evc_recent *recent, struct partition_time *time,
       const struct evc_recent_place *place)
 {
     time->has_begun = true;
-    if (place->position != 0) {
+    if (place->position != 0 || time->is_unknown) {
         time->complete_since_us = place->fed_us;
         time->hazy_until_us = place->seen_us + seen_window_us(recent);
     }
@@ -227,6 +228,14 @@ evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
                           .partition = place->partition,
                       });
     return is_blind ? EVC_RECENT_BLIND : 0;
+}
+
+void
+evc_recent_forget(struct evc_recent *recent, uint32_t partition)
+{
+    assert(partition < EVC_PARTITION_MAX);
+    recent->partitions[partition].has_begun = false;
+    recent->partitions[partition].is_unknown = true;
 }
 
 void

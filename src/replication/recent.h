@@ -43,6 +43,10 @@ struct evc_recent_place {
 unsigned evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
                          const struct evc_recent_place *place);
 
+/** What was fed to a partition before the next event of it is not known: another relay had it, or
+ * its keys were in other partitions before. */
+void evc_recent_forget(struct evc_recent *recent, uint32_t partition);
+
 /** A version was made that no event has told of yet; nothing when the key is not remembered. */
 void evc_recent_learn(struct evc_recent *recent, struct evc_slice key, evc_version version);
 

@@ -738,6 +738,12 @@ evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struc
 }
 
 void
+evc_repair_forget(struct evc_repair *repair, unsigned partition)
+{
+    evc_recent_forget(repair->recent, partition);
+}
+
+void
 evc_repair_tick(struct evc_repair *repair)
 {
     uint64_t now_us = repair->now->mono_us;

@@ -72,6 +72,9 @@ bool evc_repair_has_room(const struct evc_repair *repair, unsigned count);
 void evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch,
                       const struct evc_event *event, unsigned partition, uint64_t fed_us);
 
+/** A partition comes from another relay, or is new: what its keys were told before is not known. */
+void evc_repair_forget(struct evc_repair *repair, unsigned partition);
+
 /** Starts what is due. Call at least every EVC_LOOP_TICK_MS. */
 void evc_repair_tick(struct evc_repair *repair);
 

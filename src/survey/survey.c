@@ -285,6 +285,7 @@ is_unmoved(const struct evc_survey_cell *before, const struct evc_survey_cell *a
 {
     return before->is_known && after->is_known && before->lost == after->lost &&
            before->duplicate == after->duplicate && before->in_flight == after->in_flight &&
+           after->records_unread == 0 &&
            memcmp(before->outcome, after->outcome, sizeof(before->outcome)) == 0;
 }
 

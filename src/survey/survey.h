@@ -65,6 +65,8 @@ struct evc_survey_cell {
     uint64_t lost, duplicate;
     uint64_t outcome[EVC_OUTCOME_MAX];
     uint64_t in_flight;
+    uint64_t
+        records_unread; /* Kafka: behind the last one read; their events are not in in_flight */
     int64_t unexplained;
     uint64_t waiting_us; /* how long the oldest event in flight has been in the queue; 0: none */
     enum evc_survey_state state;

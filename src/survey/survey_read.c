@@ -141,6 +141,7 @@ read_cell(struct evc_survey_cell *cell, const json_t *partition, uint64_t now_us
     /* Exactly the events of records the group has not committed past; those of open batches are
      * among them, and outcomes are counted when their batch is folded. */
     cell->in_flight = number(partition, "backlog_events");
+    cell->records_unread = number(partition, "records_unread");
     cell->waiting_us = oldest_us > 0 && oldest_us < now_us ? now_us - oldest_us : 0;
     cell->state = state_by_age(cell->waiting_us);
     cell->lag_p99_us = number(json_object_get(partition, "lag_us"), "p99");

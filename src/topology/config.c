@@ -15,6 +15,7 @@
 #include "base/version.h"
 #include "topology/canary.h"
 #include "topology/config_address.h"
+#include "topology/config_queue.h"
 #include "topology/yaml_reader.h"
 
 enum {
@@ -245,27 +246,6 @@ read_memory(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fie
     return *(char **)target ? EVC_OK : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
 }
 
-static int
-read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-          void *target)
-{
-    const char *text;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
-
-    if (rc != EVC_OK) {
-        return rc;
-    }
-    if (strcmp(text, "kafka") == 0) {
-        return evc_yaml_mistake(yaml, value,
-                                "queue kind \"kafka\" is not in this build; allowed is embedded");
-    }
-    if (strcmp(text, "embedded") != 0) {
-        return evc_yaml_mistake(yaml, value, "queue kind \"%s\" is not known; allowed is embedded",
-                                text);
-    }
-    return evc_yaml_read_string(yaml, value, field, target);
-}
-
 /** One of two words into a bool. */
 static int
 read_either(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
@@ -297,6 +277,15 @@ read_yes_no(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fie
             void *target)
 {
     static const struct evc_yaml_word words[] = {{"no", false}, {"yes", true}, {NULL, 0}};
+
+    return read_either(yaml, value, field, words, target);
+}
+
+static int
+read_true_false(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                void *target)
+{
+    static const struct evc_yaml_word words[] = {{"false", false}, {"true", true}, {NULL, 0}};
 
     return read_either(yaml, value, field, words, target);
 }
@@ -354,6 +343,7 @@ static const struct evc_yaml_word flush_words[] = {{"off", EVC_FLUSH_OFF},
                                                    {NULL, 0}};
 
 static const struct evc_yaml_limits partitions_limits = {1, CONFIG_PARTITIONS_MAX};
+static const struct evc_yaml_limits replication_limits = {1, 15};
 static const struct evc_yaml_limits queue_limits = {MIB, 1024 * GIB};
 static const struct evc_yaml_limits journal_limits = {64 * KIB, GIB};
 static const struct evc_yaml_limits workers_limits = {1, EVC_CONFIG_WORKER_MAX};
@@ -370,11 +360,16 @@ static const struct evc_yaml_limits memory_limits = {MIB, 1024 * GIB};
 #define AT(member) offsetof(struct evc_config, member)
 
 static const struct evc_yaml_field queue_fields[] = {
-    {"kind", read_kind, AT(queue.kind), true, NULL},
+    {"kind", evc_config_read_kind, AT(queue.kind), true, NULL},
     {"path", evc_yaml_read_string, AT(queue.path), true, NULL},
     {"partitions", evc_yaml_read_number, AT(queue.partitions), false, &partitions_limits},
     {"size", evc_yaml_read_size, AT(queue.bytes_max), false, &queue_limits},
     {"durability", read_durability, AT(queue.is_power_durable), false, NULL},
+    {"brokers", evc_yaml_read_string, AT(queue.brokers), false, NULL},
+    {"managed", read_true_false, AT(queue.is_managed), false, NULL},
+    {"replication", evc_yaml_read_number, AT(queue.replication), false, &replication_limits},
+    {"properties", evc_config_read_properties, AT(queue.properties), false, NULL},
+    {"topic", evc_config_read_properties, AT(queue.topic), false, NULL},
     {0},
 };
 static const struct evc_yaml_field journal_fields[] = {
@@ -505,6 +500,7 @@ evc_config_load(const char *file, struct evc_config **ret, struct evc_error *err
     }
     evc_yaml_finish(&yaml);
     rc = rc ? rc : evc_config_check_addresses(config, error);
+    rc = rc ? rc : evc_config_check_queue(config, error);
     rc = rc ? rc : default_journal_path(config, error);
     if (rc != EVC_OK) {
         evc_config_destroy(config);
@@ -547,6 +543,9 @@ evc_config_destroy(struct evc_config *config)
     free(config->policies);
     free(config->queue.kind);
     free(config->queue.path);
+    free(config->queue.brokers);
+    evc_config_free_properties(&config->queue.properties);
+    evc_config_free_properties(&config->queue.topic);
     free(config->journal.path);
     free(config->node.memory);
     free(config->node.command);

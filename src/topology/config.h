@@ -90,16 +90,34 @@ enum evc_ack {
     EVC_ACK_ALL,
 };
 
+/** A name and a value that are somebody else's to understand. */
+struct evc_config_property {
+    char *name;
+    char *value;
+    unsigned line; /* of the file it stands in */
+};
+
+struct evc_config_properties {
+    struct evc_config_property *items;
+    unsigned count;
+};
+
 struct evc_config {
     char *file;
     char *cache;
 
     struct {
-        char *kind;            /* embedded (kafka: not in this build, refused by name) */
+        char *kind;            /* embedded or kafka */
         char *path;            /* a directory; <path>/<region> is made in it */
         unsigned partitions;   /* 4 */
         uint64_t bytes_max;    /* 1 GiB; queue.size in the file, "512MiB" is allowed */
         bool is_power_durable; /* queue.durability: process (default) | power */
+        /* kafka only */
+        char *brokers;                           /* host:port,… */
+        unsigned replication;                    /* of a new topic; 0: the brokers' default */
+        bool is_managed;                         /* `evcache up` runs the broker */
+        struct evc_config_properties properties; /* of librdkafka */
+        struct evc_config_properties topic;      /* of a new topic */
     } queue;
 
     struct {
@@ -151,6 +169,9 @@ EVC_MUST_USE int evc_config_region_find(const struct evc_config *config, const c
 /** First matching prefix wins; EVC_POLICY_COPY when none does, and for canaries. */
 enum evc_policy evc_config_policy_of(const struct evc_config *config, const char *key,
                                      size_t key_len);
+
+/** Whether the queue is Kafka's. */
+bool evc_config_is_kafka(const struct evc_config *config);
 
 /** How many zones must have a write before it is answered: 1 to zone_count. */
 unsigned evc_ack_zones(enum evc_ack ack, unsigned zone_count);

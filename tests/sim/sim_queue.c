@@ -218,6 +218,12 @@ queue_usage(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_bytes_ma
     return EVC_OK;
 }
 
+static unsigned
+queue_partitions(struct evc_queue *queue)
+{
+    return queue_of(queue)->world->plan.partition_count;
+}
+
 static int
 queue_consumer_open(struct evc_queue *queue, const char *group, const uint32_t *partitions,
                     size_t partition_count, struct evc_queue_consumer **ret,
@@ -249,6 +255,7 @@ static const struct evc_queue_ops queue_ops = {
     .close = queue_close,
     .append = queue_append,
     .usage = queue_usage,
+    .partitions = queue_partitions,
     .consumer_open = queue_consumer_open,
 };
 

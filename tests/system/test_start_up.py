@@ -137,7 +137,7 @@ def refused(process, verb):
 
 
 class FakeNode(socketserver.ThreadingTCPServer):
-    """Answers a node check as a memcached of some version; what else it is asked goes to requests."""
+    """Answers a node check as a memcached of some version, and how much it holds; what else it is asked goes to requests."""
 
     daemon_threads = allow_reuse_address = True
 
@@ -155,6 +155,8 @@ class FakeConnection(socketserver.StreamRequestHandler):
                     self.wfile.write(b"VERSION %s\r\n" % self.server.version.encode())
                 elif line == b"stats settings\r\n":
                     self.wfile.write(b"STAT maxbytes 67108864\r\nSTAT cas_enabled %s\r\nEND\r\n" % self.server.cas.encode())
+                elif line == b"stats\r\n":
+                    self.wfile.write(b"STAT curr_items 0\r\nSTAT bytes 0\r\nSTAT limit_maxbytes 67108864\r\nSTAT evictions 0\r\nEND\r\n")
                 else:
                     self.server.requests.append(line)
 

@@ -155,6 +155,12 @@ embedded_append(struct evc_queue *queue, struct evc_queue_item *items, size_t co
     return rc;
 }
 
+static unsigned
+embedded_partitions(struct evc_queue *queue)
+{
+    return ((struct evc_embedded *)queue)->partition_count;
+}
+
 static int
 embedded_usage(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_bytes_max)
 {
@@ -189,6 +195,7 @@ static const struct evc_queue_ops embedded_ops = {
     .close = embedded_close,
     .append = embedded_append,
     .usage = embedded_usage,
+    .partitions = embedded_partitions,
     .consumer_open = evc_embedded_consumer_open,
 };
 

@@ -18,6 +18,7 @@ class Shape:
     proxies: int = 1        # of each region
     relays: int = 1
     partitions: int = 4
+    brokers: str = ""       # of the queue on Kafka; none: the embedded queue
     queue: str = ""         # further settings inside queue: {...}, such as "size: 1MiB"
     node: str = "memory: 16MiB"
     canaries: str = "off"   # most tests count events, and canaries' are events too
@@ -44,7 +45,8 @@ def write(shape, directory):
         regions.append(cache.Region(name, addresses(shape.proxies), addresses(shape.proxies),
                                     addresses(1)[0], addresses(shape.relays), zones))
         admins[name] = addresses(shape.proxies - 1)
-    queue = f"kind: embedded, path: {directory}/run/queue, partitions: {shape.partitions}"
+    kind = f"kind: kafka, brokers: '{shape.brokers}'" if shape.brokers else "kind: embedded"
+    queue = f"{kind}, path: {directory}/run/queue, partitions: {shape.partitions}"
     lines = ["cache: test", "queue: {%s}" % ", ".join(filter(None, [queue, shape.queue])),
              "node: {%s}" % shape.node, "canaries: {every: %s}" % shape.canaries, "regions:"]
     for region in regions:

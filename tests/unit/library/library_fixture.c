@@ -25,7 +25,7 @@ write_config(struct library_fixture *fixture)
             "queue: {kind: embedded, path: %s/queue, partitions: 2, size: 1MiB}\n"
             "journal: {size: 256KiB}\n"
             "values: {max: 64KiB}\n"
-            "timeouts: {read: 100ms, write: 200ms, connect: 2s}\n"
+            "timeouts: {read: 500ms, write: 1s, connect: 5s}\n"
             "regions:\n"
             "  - name: virginia\n"
             "    proxies: [127.0.0.1:1]\n"

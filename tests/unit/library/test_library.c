@@ -325,6 +325,35 @@ test_open__what_is_wrong__is_named(void **state)
 }
 
 static void
+test_open__queue_of_several_machines__wants_to_be_told_its_slots(void **state)
+{
+    evcache *cache = NULL;
+    evcache_error error;
+    char path[160];
+    FILE *file;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/kafka.yaml", f.directory);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "cache: test\n"
+            "queue: {kind: kafka, path: %s/queue, brokers: '127.0.0.1:5'}\n"
+            "regions:\n"
+            "  - name: virginia\n"
+            "    proxies: [127.0.0.1:1]\n"
+            "    receivers: [127.0.0.1:2]\n"
+            "    admin: 127.0.0.1:3\n"
+            "    relays: [127.0.0.1:4]\n"
+            "    zones: [{name: virginia-a, nodes: [127.0.0.1:6]}]\n",
+            f.directory);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(evcache_open(path, "virginia", NULL, &cache, &error), EVCACHE_E_INVALID);
+    assert_non_null(strstr(error.text, "slot_count"));
+    assert_null(cache);
+}
+
+static void
 test_open__slots__are_taken_once(void **state)
 {
     const evcache_options first = {.slot_first = 0, .slot_count = 1};
@@ -457,7 +486,7 @@ test_zone__silent__deadline_ends_the_wait_and_reads_go_elsewhere(void **state)
     request.ack = EVCACHE_ACK_ALL;
     assert_int_equal(evcache_set(f.cache, &request, NULL), EVCACHE_OK);
     node_process_freeze(&f.nodes[0]);
-    request.timeout_ms = 20;
+    request.timeout_ms = 100;
     assert_int_equal(evcache_set(f.cache, &request, &reply), EVCACHE_E_TIMEOUT);
     assert_int_equal(evcache_reply_zone_status(reply, 0), EVCACHE_ZONE_WAITING);
     assert_int_equal(evcache_reply_zone_status(reply, 1), EVCACHE_ZONE_OK);
@@ -502,6 +531,7 @@ main(void)
         CASE(test_value__as_long_as_allowed__comes_back_as_it_was),
         CASE(test_request__not_allowed__is_refused_and_says_why),
         CASE(test_open__what_is_wrong__is_named),
+        CASE(test_open__queue_of_several_machines__wants_to_be_told_its_slots),
         CASE(test_open__slots__are_taken_once),
         CASE(test_open__slot_with_events_left__goes_first),
         CASE(test_open__from_several_threads__each_has_a_slot_of_its_own),

@@ -29,8 +29,8 @@ static char path[64];
 static struct evc_journal *journal;
 static struct evc_feed feed;
 static struct evc_feed_source source;
-static int status_of[PARTITIONS]; /* what append says of a partition */
-static bool takes[PARTITIONS];    /* whether the record is in, whatever it says */
+static int status_of[2 * PARTITIONS]; /* what append says of a partition */
+static bool takes[2 * PARTITIONS];    /* whether the record is in, whatever it says */
 static struct heard heard[RECORDS_MAX];
 static unsigned heard_count;
 static int key_len; /* long ones fill the journal with fewer events than a record may have */
@@ -89,7 +89,9 @@ setup(void **state)
     heard_count = 0;
     key_len = EVC_EVENT_KEY_LEN_MAX;
     set_partition(0, EVC_OK, true);
-    set_partition(1, EVC_OK, true);
+    for (uint32_t p = 1; p < 2 * PARTITIONS; p++) {
+        set_partition(p, EVC_OK, true);
+    }
     if (scratch_make(path) != 0) {
         return -1;
     }
@@ -278,6 +280,21 @@ test_feed__gap_not_shown_yet__is_shown_when_the_queue_takes_it(void **state)
     assert_heard(1, 1, written + 2, 0);
 }
 
+static void
+test_feed__partitions_added__get_the_events_of_their_keys(void **state)
+{
+    (void)state;
+    write_times(0, 1);
+    assert_int_equal(round_of(1), EVC_OK);
+    assert_int_equal(evc_feed_grow(&feed, 2 * PARTITIONS), EVC_OK);
+    assert_int_equal(evc_feed_grow(&feed, PARTITIONS), EVC_OK); /* never fewer */
+    write_times(0, 20);
+    assert_int_equal(round_of(20), EVC_OK);
+    assert_int_equal(heard_count, 3); /* what was partition 0 is 0 and 2 */
+    assert_heard(1, 0, 2, heard[1].count);
+    assert_heard(2, PARTITIONS, 1, 20 - heard[1].count);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -289,6 +306,7 @@ main(void)
         CASE(test_feed__record_in_doubt__is_made_again_with_its_numbers),
         CASE(test_feed__lost_while_in_doubt__is_skipped_behind_what_was_in_doubt),
         CASE(test_feed__nothing_behind_a_gap__an_empty_record_shows_it),
+        CASE(test_feed__partitions_added__get_the_events_of_their_keys),
         CASE(test_feed__gap_not_shown_yet__is_shown_when_the_queue_takes_it),
     };
 

@@ -20,7 +20,7 @@ CONNECTIONS_PER_PROXY = 2
 SETTLE_LIMIT_S = 180.0
 DIRECTORIES_MAX = 9
 SAMPLE_S = 0.25
-KINDS = ("node", "proxy", "relay")
+KINDS = ("node", "proxy", "relay", "broker")
 
 
 class Failed(Exception):
@@ -43,7 +43,7 @@ class CpuMeter(threading.Thread):
         for name, pid in pids.items():
             seconds = cpu_seconds(pid)
             if seconds is not None:
-                into[pid] = (name.split("/")[1], seconds)
+                into[pid] = ((name.split("/") + [name])[1], seconds)  # "oregon/relay/0", "broker"
 
     def run(self):
         while not self.stopped.wait(SAMPLE_S):
@@ -75,6 +75,12 @@ def take_directory(top):
     raise Failed(f"{DIRECTORIES_MAX} demos run already")
 
 
+def on_kafka(directory):
+    """The queue's line of the configuration: a broker that `evcache up` runs."""
+    return (f"queue: {{kind: kafka, managed: true, brokers: 127.0.0.1:{cache.free_ports(1)[0]}, "
+            f"path: {directory}/run/queue, partitions: 4}}")
+
+
 def prepare(options, top):
     """The configuration to run: the one given, or a copy of it with free ports; its data is fresh."""
     directory = take_directory(top)
@@ -88,6 +94,8 @@ def prepare(options, top):
         text = re.sub(r"\b[\w.]+:\d+\b", lambda match: new.get(match[0], match[0]), text)
     # Data of an earlier run would be older than this one's, and is somebody's: not in the demo's place.
     text = re.sub(r"(\bpath:\s*)[^\s,}#]+", rf"\g<1>{directory}/run/queue", text, count=1)
+    if options.queue == "kafka":
+        text = re.sub(r"^queue:.*$", on_kafka(directory), text, count=1, flags=re.MULTILINE)
     config = directory / "three-regions.yaml"
     config.write_text(text, encoding="utf-8")
     return directory, config, cache.parse_regions(text), taken
@@ -233,7 +241,7 @@ def show_cpu(used, acknowledged, document):
     heads = ("", "CPU", "share", "per replicated write")
     rows = [(f"{kind}s" if kind != "proxy" else "proxies", f"{used[kind]:.1f} s",
              f"{100 * used[kind] / max(total, 1e-9):.0f} %",
-             f"{1e6 * used[kind] / max(applied, 1):.1f} us") for kind in KINDS]
+             f"{1e6 * used[kind] / max(applied, 1):.1f} us") for kind in KINDS if used[kind] > 0]
     rows.append(("together", f"{total:.1f} s", "", f"{1e6 * total / max(applied, 1):.1f} us"))
     screen.table(heads, rows)
 

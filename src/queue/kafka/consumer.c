@@ -1,0 +1,856 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A consumer group's half of the queue on Kafka; see part.h for how the books travel.
+ *
+ * Accounting stays exact because nothing is skipped silently:
+ *   - offsets are never chosen by the client library (auto.offset.reset=error). A position that is
+ *     not there any more (retention, deleted records) is moved to the log's start, one beyond the
+ *     end (an unclean election has cut the log) to its end; the numbers show what is missing.
+ *   - a partition changes hands only after what is done has been committed (on_revoked), or, when
+ *     the group has given this member up, without: then the next one takes it up where the last
+ *     commit was, and sees the rest again.
+ *
+ * Commits are sent together once per poll, one request at a time, and answered later; one that
+ * fails is sent again. With no room for records the partitions are paused, and the group is served
+ * all the same.
+ *
+ * Thread: the consumer's; librdkafka's callbacks are run from within poll.
+ */
+#include <assert.h>
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "queue/kafka/client.h"
+#include "queue/kafka/part.h"
+
+enum {
+    CONSUMER_RECORDS_MAX = 64, /* handed out by one poll */
+    CONSUMER_ERRORS_MAX = 32,  /* events that are no records, in one poll */
+    CONSUMER_COMMITTED_MS = 5000,
+    CONSUMER_FLUSH_MS = 2000, /* for commits before a partition or the group is left */
+    CONSUMER_RETRY_MS = 1000,
+    CONSUMER_WATERMARKS_MS = 1000,
+};
+
+struct kafka_consumer {
+    struct evc_queue_consumer consumer; /* first */
+    struct evc_kafka *kafka;
+    struct evc_queue_member *member; /* NULL: fixed partitions */
+    char group[256];
+    rd_kafka_t *client;
+    rd_kafka_queue_t *events;  /* what poll reads */
+    rd_kafka_queue_t *commits; /* answers to commits */
+    int wake_fd;
+    struct evc_kafka_part parts[EVC_PARTITION_MAX];
+    rd_kafka_message_t *handed[CONSUMER_RECORDS_MAX]; /* by the last poll */
+    size_t handed_count;
+    rd_kafka_message_t *held; /* came while there was no room */
+    bool is_paused;
+    bool is_committing;
+    bool is_commit_failing;
+    bool is_broken; /* to be made anew */
+    uint64_t commit_due_us, start_due_us, make_due_us;
+};
+
+static const char *const consumer_defaults[] = {
+    "enable.auto.commit",
+    "false",
+    "enable.auto.offset.store",
+    "false",
+    "auto.offset.reset",
+    "error",
+    "partition.assignment.strategy",
+    "cooperative-sticky",
+    "session.timeout.ms",
+    "10000", /* what a killed relay's partitions wait for */
+    "heartbeat.interval.ms",
+    "2000",
+    "topic.metadata.refresh.interval.ms",
+    "5000",
+    "socket.nagle.disable",
+    "true",
+    "allow.auto.create.topics",
+    "false",
+    "queued.min.messages",
+    "1000",
+    "queued.max.messages.kbytes",
+    "16384",
+    "fetch.queue.backoff.ms",
+    "20", /* since 2.2: the default of 1000 stalls small queues */
+    "reconnect.backoff.ms",
+    "50",
+    "reconnect.backoff.max.ms",
+    "1000",
+    NULL,
+};
+
+static struct kafka_consumer *
+consumer_of(struct evc_queue_consumer *consumer)
+{
+    return (struct kafka_consumer *)consumer;
+}
+
+static const char *
+topic_of(const struct kafka_consumer *consumer)
+{
+    return consumer->kafka->settings.options.topic;
+}
+
+static struct evc_kafka_part *
+part_of(struct kafka_consumer *consumer, int32_t partition)
+{
+    if (partition < 0 || partition >= EVC_PARTITION_MAX || !consumer->parts[partition].is_owned) {
+        return NULL;
+    }
+    return &consumer->parts[partition];
+}
+
+/** A list of the partitions this consumer has. The caller's. */
+static rd_kafka_topic_partition_list_t *
+own_list(const struct kafka_consumer *consumer)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(EVC_PARTITION_MAX);
+
+    for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
+        if (consumer->parts[i].is_owned) {
+            rd_kafka_topic_partition_list_add(list, topic_of(consumer), i);
+        }
+    }
+    return list;
+}
+
+/* --- commits --- */
+
+static void
+on_committed(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+             void *opaque)
+{
+    struct kafka_consumer *consumer = opaque;
+
+    (void)client;
+    consumer->is_committing = false;
+    consumer->is_commit_failing = false;
+    for (int i = 0; list && i < list->cnt; i++) {
+        struct evc_kafka_part *part = part_of(consumer, list->elems[i].partition);
+        rd_kafka_resp_err_t of_part = err ? err : list->elems[i].err;
+
+        if (!part || !part->is_committing) {
+            continue;
+        }
+        part->is_committing = false;
+        if (of_part != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            part->is_dirty = true;
+            /* While the group rebalances it says so, and takes the same a moment later. */
+            consumer->is_commit_failing = of_part != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
+            consumer->commit_due_us = evc_clock_mono_us() + (uint64_t)CONSUMER_RETRY_MS * 1000;
+            evc_log_debug("commit failed", "group=%s partition=%d why=\"%s\"", consumer->group,
+                          (int)list->elems[i].partition, rd_kafka_err2str(of_part));
+        }
+    }
+}
+
+/** Sends all that is dirty in one request, unless one is on its way or a failed one waits. */
+static void
+send_commits(struct kafka_consumer *consumer)
+{
+    rd_kafka_topic_partition_list_t *list;
+
+    if (consumer->is_committing || evc_clock_mono_us() < consumer->commit_due_us) {
+        return;
+    }
+    list = rd_kafka_topic_partition_list_new(EVC_PARTITION_MAX);
+    for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
+        struct evc_kafka_part *part = &consumer->parts[i];
+        rd_kafka_topic_partition_t *element;
+        struct evc_slice metadata;
+
+        if (!part->is_owned || !part->is_dirty) {
+            continue;
+        }
+        metadata = evc_buf_slice(&part->metadata);
+        element = rd_kafka_topic_partition_list_add(list, topic_of(consumer), i);
+        element->offset = (int64_t)part->committed;
+        element->metadata = strndup(metadata.ptr ? metadata.ptr : "", metadata.len);
+        element->metadata_size = element->metadata ? metadata.len : 0;
+        part->is_dirty = false;
+        part->is_committing = true;
+    }
+    if (list->cnt > 0) {
+        consumer->is_committing = true;
+        if (rd_kafka_commit_queue(consumer->client, list, consumer->commits, on_committed,
+                                  consumer) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            on_committed(consumer->client, RD_KAFKA_RESP_ERR__FAIL, list, consumer);
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void
+serve_commits(struct kafka_consumer *consumer, int timeout_ms)
+{
+    (void)rd_kafka_queue_poll_callback(consumer->commits, timeout_ms);
+}
+
+static bool
+has_commits(const struct kafka_consumer *consumer)
+{
+    bool has = consumer->is_committing;
+
+    for (unsigned i = 0; i < EVC_PARTITION_MAX && !has; i++) {
+        has = consumer->parts[i].is_owned && consumer->parts[i].is_dirty;
+    }
+    return has;
+}
+
+/** Sends and waits, within bounds. What fails is taken up from the commit before it. */
+static void
+flush_commits(struct kafka_consumer *consumer)
+{
+    uint64_t until_us = evc_clock_mono_us() + (uint64_t)CONSUMER_FLUSH_MS * 1000;
+
+    consumer->commit_due_us = 0;
+    while (has_commits(consumer) && evc_clock_mono_us() < until_us) {
+        send_commits(consumer);
+        serve_commits(consumer, 100);
+        if (consumer->is_commit_failing) {
+            break;
+        }
+    }
+}
+
+/* --- partitions come and go --- */
+
+/** Moves a position to where records are: it has been deleted, or the log was cut before it. false:
+ * the brokers do not say where that is. */
+static bool
+clamp_position(struct kafka_consumer *consumer, int32_t partition, uint64_t *position)
+{
+    int64_t low, high;
+    uint64_t to;
+
+    if (rd_kafka_query_watermark_offsets(consumer->client, topic_of(consumer), partition, &low,
+                                         &high,
+                                         CONSUMER_WATERMARKS_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return false;
+    }
+    to = *position < (uint64_t)low ? (uint64_t)low : *position;
+    to = to > (uint64_t)high ? (uint64_t)high : to;
+    if (to != *position) {
+        evc_log_warn("position is not in the log; what is missing is counted as lost",
+                     "group=%s partition=%d position=%llu log_start=%lld log_end=%lld",
+                     consumer->group, (int)partition, (unsigned long long)*position, (long long)low,
+                     (long long)high);
+    }
+    *position = to;
+    return true;
+}
+
+/** Takes up what the group's commits say. false: that cannot be read now. */
+static bool
+take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t err = rd_kafka_committed(consumer->client, list, CONSUMER_COMMITTED_MS);
+
+    for (int i = 0; i < list->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        err = list->elems[i].err;
+    }
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        evc_log_debug("committed positions cannot be read", "group=%s why=\"%s\"", consumer->group,
+                      rd_kafka_err2str(err));
+        return false;
+    }
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_topic_partition_t *element = &list->elems[i];
+        uint64_t position = element->offset >= 0 ? (uint64_t)element->offset : 0;
+
+        if (element->partition >= EVC_PARTITION_MAX) {
+            continue; /* nobody writes there */
+        }
+        if (evc_kafka_part_take_up(&consumer->parts[element->partition], position,
+                                   element->metadata, element->metadata_size) != EVC_OK) {
+            evc_log_error("the books beside a committed position cannot be read, they begin anew",
+                          "group=%s partition=%d", consumer->group, (int)element->partition);
+            if (evc_kafka_part_take_up(&consumer->parts[element->partition], position, NULL, 0) !=
+                EVC_OK) {
+                return false;
+            }
+        }
+        if (element->offset < 0) {
+            element->offset = RD_KAFKA_OFFSET_BEGINNING;
+        } else if (clamp_position(consumer, element->partition, &position)) {
+            element->offset = (int64_t)position; /* else an error will say that it is not there */
+        }
+    }
+    return true;
+}
+
+static void
+tell_assigned(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        struct evc_kafka_part *part = part_of(consumer, list->elems[i].partition);
+
+        if (part) {
+            consumer->member->on_assigned(consumer->member, (uint32_t)list->elems[i].partition,
+                                          part->committed, evc_buf_slice(&part->blob));
+        }
+    }
+}
+
+static void
+drop_held(struct kafka_consumer *consumer)
+{
+    if (consumer->held) {
+        rd_kafka_message_destroy(consumer->held);
+        consumer->held = NULL;
+    }
+}
+
+static void
+leave_part(struct kafka_consumer *consumer, int32_t partition)
+{
+    struct evc_kafka_part *part = part_of(consumer, partition);
+
+    if (part) {
+        evc_kafka_part_drop(part);
+        if (consumer->held && consumer->held->partition == partition) {
+            drop_held(consumer);
+        }
+    }
+}
+
+static void
+revoke_all(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list,
+           bool is_lost)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        if (part_of(consumer, list->elems[i].partition)) {
+            consumer->member->on_revoked(consumer->member, (uint32_t)list->elems[i].partition);
+        }
+    }
+    if (!is_lost) {
+        flush_commits(consumer);
+    }
+    for (int i = 0; i < list->cnt; i++) {
+        leave_part(consumer, list->elems[i].partition);
+    }
+}
+
+static void
+on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+             void *opaque)
+{
+    struct kafka_consumer *consumer = opaque;
+    rd_kafka_error_t *error = NULL;
+
+    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        if (take_up_all(consumer, list)) {
+            error = rd_kafka_incremental_assign(client, list);
+            tell_assigned(consumer, list);
+            consumer->is_paused = false; /* new ones are not */
+        } else {
+            consumer->is_broken = true; /* the group is joined anew in a while */
+            error = rd_kafka_incremental_assign(client, list);
+        }
+    } else if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        revoke_all(consumer, list, rd_kafka_assignment_lost(client) != 0);
+        error = rd_kafka_incremental_unassign(client, list);
+    }
+    if (error) {
+        evc_log_warn("rebalance", "group=%s why=\"%s\"", consumer->group,
+                     rd_kafka_error_string(error));
+        rd_kafka_error_destroy(error);
+        consumer->is_broken = true;
+    }
+}
+
+/* --- the client --- */
+
+static void
+client_drop(struct kafka_consumer *consumer)
+{
+    for (size_t i = 0; i < consumer->handed_count; i++) {
+        rd_kafka_message_destroy(consumer->handed[i]);
+    }
+    consumer->handed_count = 0;
+    drop_held(consumer);
+    if (!consumer->client) {
+        return;
+    }
+    if (!consumer->member) {
+        flush_commits(consumer);
+    }
+    if (consumer->member) {
+        (void)rd_kafka_consumer_close(consumer->client); /* revokes what it has, see on_rebalance */
+    }
+    for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
+        if (consumer->parts[i].is_owned && consumer->member) {
+            consumer->member->on_revoked(consumer->member, (uint32_t)i);
+        }
+        evc_kafka_part_drop(&consumer->parts[i]);
+    }
+    drop_held(consumer);
+    rd_kafka_queue_io_event_enable(consumer->events, -1, NULL, 0);
+    rd_kafka_queue_destroy(consumer->events);
+    rd_kafka_queue_destroy(consumer->commits);
+    rd_kafka_destroy(consumer->client);
+    consumer->client = NULL;
+    consumer->is_committing = false;
+    consumer->is_paused = false;
+    consumer->is_broken = false;
+}
+
+static int
+client_make(struct kafka_consumer *consumer, struct evc_error *error)
+{
+    static const uint64_t one = 1;
+    rd_kafka_conf_t *conf = evc_kafka_conf(&consumer->kafka->settings, consumer_defaults, error);
+    char why[256];
+    int rc;
+
+    if (!conf) {
+        return EVC_E_CONFIG;
+    }
+    if (rd_kafka_conf_set(conf, "group.id", consumer->group, why, sizeof(why)) !=
+        RD_KAFKA_CONF_OK) {
+        rd_kafka_conf_destroy(conf);
+        return evc_error_set(error, EVC_E_CONFIG, "group %s: %s", consumer->group, why);
+    }
+    rd_kafka_conf_set_opaque(conf, consumer);
+    if (consumer->member) {
+        rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    }
+    rc = evc_kafka_client(RD_KAFKA_CONSUMER, conf, &consumer->client, error);
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    (void)rd_kafka_poll_set_consumer(consumer->client); /* fails only for producers */
+    consumer->events = rd_kafka_queue_get_consumer(consumer->client);
+    consumer->commits = rd_kafka_queue_new(consumer->client);
+    rd_kafka_queue_io_event_enable(consumer->events, consumer->wake_fd, &one, sizeof(one));
+    return EVC_OK;
+}
+
+static int
+subscribe(struct kafka_consumer *consumer, struct evc_error *error)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_resp_err_t err;
+
+    rd_kafka_topic_partition_list_add(list, topic_of(consumer), RD_KAFKA_PARTITION_UA);
+    err = rd_kafka_subscribe(consumer->client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return evc_error_set(error, EVC_E_SYS, "group %s: %s", consumer->group,
+                             rd_kafka_err2str(err));
+    }
+    return EVC_OK;
+}
+
+/** Broken clients are made anew; the group gives back what it gave. */
+static void
+mend(struct kafka_consumer *consumer)
+{
+    uint64_t now_us = evc_clock_mono_us();
+
+    if (now_us < consumer->make_due_us) {
+        return;
+    }
+    consumer->make_due_us = now_us + (uint64_t)CONSUMER_RETRY_MS * 1000;
+    client_drop(consumer);
+    if (client_make(consumer, NULL) != EVC_OK || subscribe(consumer, NULL) != EVC_OK) {
+        consumer->is_broken = true;
+    }
+}
+
+/* --- polling --- */
+
+/** Puts a partition where records are. The seek is answered by records, or by the same error. */
+static void
+start_part(struct kafka_consumer *consumer, int32_t partition, struct evc_kafka_part *part)
+{
+    rd_kafka_topic_t *topic;
+    uint64_t to = part->next;
+
+    if (!clamp_position(consumer, partition, &to)) {
+        return; /* tried again */
+    }
+    topic = rd_kafka_topic_new(consumer->client, topic_of(consumer), NULL);
+    if (topic && rd_kafka_seek(topic, partition, (int64_t)to, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        part->wants_start = false;
+        part->next = to;
+    }
+    if (topic) {
+        rd_kafka_topic_destroy(topic);
+    }
+}
+
+static void
+start_parts(struct kafka_consumer *consumer)
+{
+    uint64_t now_us = evc_clock_mono_us();
+
+    if (now_us < consumer->start_due_us) {
+        return;
+    }
+    for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
+        if (consumer->parts[i].is_owned && consumer->parts[i].wants_start) {
+            consumer->start_due_us = now_us + (uint64_t)CONSUMER_RETRY_MS * 1000;
+            start_part(consumer, i, &consumer->parts[i]);
+        }
+    }
+}
+
+static void
+note_error(struct kafka_consumer *consumer, const rd_kafka_message_t *message)
+{
+    struct evc_kafka_part *part = part_of(consumer, message->partition);
+
+    if ((message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+         message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) &&
+        part) {
+        part->wants_start = true;
+        return;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+        consumer->is_broken = true;
+    }
+    evc_log_debug("consumer", "group=%s partition=%d why=\"%s\"", consumer->group,
+                  (int)message->partition, rd_kafka_message_errstr(message));
+}
+
+static uint64_t
+events_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    uint32_t events;
+    size_t len;
+
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, EVC_KAFKA_EVENTS_HEADER, &value, &len) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR ||
+        len != sizeof(events)) {
+        return 0; /* not ours; whoever reads it will say so */
+    }
+    memcpy(&events, value, sizeof(events));
+    return le32toh(events);
+}
+
+static uint64_t
+appended_us(const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t ms = rd_kafka_message_timestamp(message, &type);
+
+    return ms > 0 ? (uint64_t)ms * 1000 : 0;
+}
+
+/** The next record, or NULL. */
+static rd_kafka_message_t *
+next_message(struct kafka_consumer *consumer)
+{
+    rd_kafka_message_t *message = consumer->held;
+
+    consumer->held = NULL;
+    for (unsigned errors = 0; !message && errors < CONSUMER_ERRORS_MAX; errors++) {
+        message = rd_kafka_consumer_poll(consumer->client, 0);
+        if (!message) {
+            return NULL;
+        }
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || !part_of(consumer, message->partition)) {
+            note_error(consumer, message);
+            rd_kafka_message_destroy(message);
+            message = NULL;
+        }
+    }
+    return message;
+}
+
+static void
+pause_or_resume(struct kafka_consumer *consumer, bool is_paused)
+{
+    rd_kafka_topic_partition_list_t *list;
+
+    if (consumer->is_paused == is_paused) {
+        return;
+    }
+    list = own_list(consumer);
+    if (list->cnt > 0) {
+        (void)(is_paused ? rd_kafka_pause_partitions(consumer->client, list)
+                         : rd_kafka_resume_partitions(consumer->client, list));
+        consumer->is_paused = is_paused;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void
+hand_out(struct kafka_consumer *consumer, rd_kafka_message_t *message, struct evc_queue_record *ret)
+{
+    consumer->handed[consumer->handed_count++] = message;
+    *ret = (struct evc_queue_record){
+        .partition = (uint32_t)message->partition,
+        .position = (uint64_t)message->offset,
+        .bytes = {.ptr = message->payload, .len = message->len},
+    };
+}
+
+/** Takes records until max, or none is there. A rebalance on the way takes back what it revoked. */
+static size_t
+take_records(struct kafka_consumer *consumer, struct evc_queue_record *ret, size_t max)
+{
+    size_t count = 0;
+
+    while (count < max && count < CONSUMER_RECORDS_MAX) {
+        rd_kafka_message_t *message = next_message(consumer);
+        struct evc_kafka_part *part;
+
+        if (!message) {
+            break;
+        }
+        part = part_of(consumer, message->partition);
+        assert(part);
+        if (!evc_kafka_part_hand_out(part, (uint64_t)message->offset, events_of(message),
+                                     appended_us(message))) {
+            consumer->held = message;
+            break;
+        }
+        hand_out(consumer, message, &ret[count++]);
+    }
+    for (size_t i = 0; i < count;) {
+        if (part_of(consumer, (int32_t)ret[i].partition)) {
+            i++;
+        } else {
+            ret[i] = ret[--count];
+        }
+    }
+    return count;
+}
+
+static int
+consumer_poll(struct evc_queue_consumer *base, struct evc_queue_record *ret, size_t max)
+{
+    struct kafka_consumer *consumer = consumer_of(base);
+
+    for (size_t i = 0; i < consumer->handed_count; i++) {
+        rd_kafka_message_destroy(consumer->handed[i]);
+    }
+    consumer->handed_count = 0;
+    if (consumer->is_broken) {
+        mend(consumer);
+    }
+    if (!consumer->client || consumer->is_broken) {
+        return EVC_E_SYS;
+    }
+    serve_commits(consumer, 0);
+    send_commits(consumer);
+    start_parts(consumer);
+    pause_or_resume(consumer, max == 0);
+    if (max == 0 && !consumer->held) {
+        consumer->held = next_message(consumer); /* came before the pause; serves the group */
+        return 0;
+    }
+    return max == 0 ? 0 : (int)take_records(consumer, ret, max);
+}
+
+/* --- positions --- */
+
+static int
+consumer_committed(struct evc_queue_consumer *base, uint32_t partition, uint64_t *ret_position,
+                   struct evc_slice *ret_blob)
+{
+    struct evc_kafka_part *part = part_of(consumer_of(base), (int32_t)partition);
+
+    assert(part);
+    *ret_position = part->committed;
+    *ret_blob = evc_buf_slice(&part->blob);
+    return EVC_OK;
+}
+
+static int
+consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t position,
+                struct evc_slice blob)
+{
+    struct kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_part *part = part_of(consumer, (int32_t)partition);
+    int rc;
+
+    assert(part);
+    rc = evc_kafka_part_commit(part, position, blob);
+    return rc == EVC_OK && consumer->is_commit_failing ? EVC_E_SYS : rc;
+}
+
+static int
+consumer_rewind(struct evc_queue_consumer *base, uint32_t partition)
+{
+    struct kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_part *part = part_of(consumer, (int32_t)partition);
+    rd_kafka_topic_t *topic;
+    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__FAIL;
+
+    assert(part);
+    topic = rd_kafka_topic_new(consumer->client, topic_of(consumer), NULL);
+    if (topic) {
+        err = rd_kafka_seek(topic, (int32_t)partition, (int64_t)part->committed,
+                            CONSUMER_WATERMARKS_MS);
+        rd_kafka_topic_destroy(topic);
+    }
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return EVC_E_SYS;
+    }
+    if (consumer->held && consumer->held->partition == (int32_t)partition) {
+        drop_held(consumer);
+    }
+    evc_kafka_part_rewind(part);
+    return EVC_OK;
+}
+
+/** From what the last fetch has told; asked for while paused, when nothing is fetched. */
+static int
+consumer_backlog(struct evc_queue_consumer *base, uint32_t partition, struct evc_queue_backlog *ret)
+{
+    struct kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_part *part = part_of(consumer, (int32_t)partition);
+    int64_t low = RD_KAFKA_OFFSET_INVALID, high = RD_KAFKA_OFFSET_INVALID;
+    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__STATE;
+
+    assert(part);
+    if (!consumer->is_paused) {
+        err = rd_kafka_get_watermark_offsets(consumer->client, topic_of(consumer),
+                                             (int32_t)partition, &low, &high);
+    }
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) {
+        err = rd_kafka_query_watermark_offsets(consumer->client, topic_of(consumer),
+                                               (int32_t)partition, &low, &high,
+                                               CONSUMER_WATERMARKS_MS);
+    }
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        low = 0;
+        high = (int64_t)part->next; /* nobody answers: what is known */
+    }
+    evc_kafka_part_backlog(part, low > 0 ? (uint64_t)low : 0, high > 0 ? (uint64_t)high : 0, ret);
+    return EVC_OK;
+}
+
+static int
+consumer_wake_fd(struct evc_queue_consumer *base)
+{
+    return consumer_of(base)->wake_fd;
+}
+
+static void
+consumer_wake_clear(struct evc_queue_consumer *base)
+{
+    uint64_t count;
+
+    (void)!read(consumer_of(base)->wake_fd, &count, sizeof(count)); /* only empties it */
+}
+
+/* --- life --- */
+
+static void
+consumer_close(struct evc_queue_consumer *base)
+{
+    struct kafka_consumer *consumer = consumer_of(base);
+
+    client_drop(consumer);
+    if (consumer->wake_fd >= 0) {
+        close(consumer->wake_fd);
+    }
+    free(consumer);
+}
+
+static const struct evc_queue_consumer_ops consumer_ops = {
+    .close = consumer_close,
+    .poll = consumer_poll,
+    .committed = consumer_committed,
+    .commit = consumer_commit,
+    .rewind = consumer_rewind,
+    .backlog = consumer_backlog,
+    .wake_fd = consumer_wake_fd,
+    .wake_clear = consumer_wake_clear,
+};
+
+static int
+consumer_create(struct evc_queue *queue, const char *group, struct evc_queue_member *member,
+                struct kafka_consumer **ret, struct evc_error *error)
+{
+    struct kafka_consumer *consumer = calloc(1, sizeof(*consumer));
+    int rc;
+
+    if (!consumer) {
+        return evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    }
+    consumer->consumer.ops = &consumer_ops;
+    consumer->kafka = (struct evc_kafka *)queue;
+    consumer->member = member;
+    consumer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    snprintf(consumer->group, sizeof(consumer->group), "%s%s",
+             consumer->kafka->settings.options.group_prefix, group);
+    rc = consumer->wake_fd < 0 ? evc_error_set(error, EVC_E_SYS, "no eventfd")
+                               : client_make(consumer, error);
+    if (rc != EVC_OK) {
+        consumer_close(&consumer->consumer);
+        return rc;
+    }
+    *ret = consumer;
+    return EVC_OK;
+}
+
+int
+evc_kafka_consumer_open(struct evc_queue *queue, const char *group, const uint32_t *partitions,
+                        size_t partition_count, struct evc_queue_consumer **ret,
+                        struct evc_error *error)
+{
+    struct kafka_consumer *consumer;
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t err;
+    int rc = consumer_create(queue, group, NULL, &consumer, error);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    list = rd_kafka_topic_partition_list_new((int)partition_count);
+    for (size_t i = 0; i < partition_count; i++) {
+        rd_kafka_topic_partition_list_add(list, topic_of(consumer), (int32_t)partitions[i]);
+    }
+    if (!take_up_all(consumer, list)) {
+        rc = evc_error_set(error, EVC_E_SYS, "group %s: its committed positions cannot be read",
+                           consumer->group);
+    } else if ((err = rd_kafka_assign(consumer->client, list)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rc =
+            evc_error_set(error, EVC_E_SYS, "group %s: %s", consumer->group, rd_kafka_err2str(err));
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    if (rc != EVC_OK) {
+        consumer_close(&consumer->consumer);
+        return rc;
+    }
+    *ret = &consumer->consumer;
+    return EVC_OK;
+}
+
+int
+evc_kafka_consumer_join(struct evc_queue *queue, const char *group, struct evc_queue_member *member,
+                        struct evc_queue_consumer **ret, struct evc_error *error)
+{
+    struct kafka_consumer *consumer;
+    int rc = consumer_create(queue, group, member, &consumer, error);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    rc = subscribe(consumer, error);
+    if (rc != EVC_OK) {
+        consumer_close(&consumer->consumer);
+        return rc;
+    }
+    *ret = &consumer->consumer;
+    return EVC_OK;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See part.h. */
+#include "queue/kafka/part.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+enum {
+    PART_METADATA_BYTES_MAX = (EVC_QUEUE_BLOB_BYTES_MAX + 2) / 3 * 4 + 1
+};
+
+static int
+blob_from_metadata(struct evc_buf *blob, const char *metadata, size_t len)
+{
+    char *tail;
+    int decoded;
+
+    if (len % 4 != 0 || len >= PART_METADATA_BYTES_MAX) {
+        return EVC_E_CORRUPT;
+    }
+    if (len == 0) {
+        return EVC_OK;
+    }
+    if (evc_buf_reserve(blob, len, &tail) != EVC_OK) {
+        return EVC_E_NOMEM;
+    }
+    decoded = EVP_DecodeBlock((unsigned char *)tail, (const unsigned char *)metadata, (int)len);
+    if (decoded < 0) {
+        return EVC_E_CORRUPT;
+    }
+    for (size_t i = len; i > len - 2 && metadata[i - 1] == '='; i--) {
+        decoded--; /* what was padded decodes to zeros */
+    }
+    evc_buf_commit(blob, (size_t)decoded);
+    return EVC_OK;
+}
+
+static int
+metadata_from_blob(struct evc_buf *metadata, struct evc_slice blob)
+{
+    size_t len = (blob.len + 2) / 3 * 4;
+    char *tail;
+
+    evc_buf_clear(metadata);
+    if (evc_buf_reserve(metadata, len + 1, &tail) != EVC_OK) {
+        return EVC_E_NOMEM;
+    }
+    if (blob.len > 0) {
+        (void)EVP_EncodeBlock((unsigned char *)tail, (const unsigned char *)blob.ptr,
+                              (int)blob.len);
+    }
+    evc_buf_commit(metadata, len);
+    return EVC_OK;
+}
+
+int
+evc_kafka_part_take_up(struct evc_kafka_part *part, uint64_t position, const char *metadata,
+                       size_t metadata_len)
+{
+    int rc;
+
+    assert(!part->is_owned);
+    *part = (struct evc_kafka_part){
+        .is_owned = true,
+        .committed = position,
+        .next = position,
+    };
+    evc_buf_init(&part->blob, PART_METADATA_BYTES_MAX);
+    evc_buf_init(&part->metadata, PART_METADATA_BYTES_MAX);
+    part->handed = calloc(EVC_KAFKA_OPEN_MAX, sizeof(*part->handed));
+    rc = part->handed ? blob_from_metadata(&part->blob, metadata, metadata_len) : EVC_E_NOMEM;
+    if (rc != EVC_OK) {
+        evc_kafka_part_drop(part);
+    }
+    return rc;
+}
+
+void
+evc_kafka_part_drop(struct evc_kafka_part *part)
+{
+    if (part->is_owned) {
+        free(part->handed);
+        evc_buf_finish(&part->blob);
+        evc_buf_finish(&part->metadata);
+    }
+    *part = (struct evc_kafka_part){0};
+}
+
+bool
+evc_kafka_part_hand_out(struct evc_kafka_part *part, uint64_t position, uint64_t events,
+                        uint64_t appended_us)
+{
+    if (part->handed_head - part->handed_tail == EVC_KAFKA_OPEN_MAX) {
+        return false;
+    }
+    part->handed[part->handed_head++ % EVC_KAFKA_OPEN_MAX] = (struct evc_kafka_handed){
+        .position = position,
+        .events_before = part->events_handed,
+        .appended_us = appended_us,
+    };
+    part->events_handed += events;
+    part->last_appended_us = appended_us;
+    part->next = position + 1;
+    return true;
+}
+
+/** Passes over what lies before the committed position. */
+static void
+settle_handed(struct evc_kafka_part *part)
+{
+    while (part->handed_tail < part->handed_head) {
+        const struct evc_kafka_handed *oldest =
+            &part->handed[part->handed_tail % EVC_KAFKA_OPEN_MAX];
+
+        if (oldest->position >= part->committed) {
+            part->events_committed = oldest->events_before;
+            return;
+        }
+        part->handed_tail++;
+    }
+    part->events_committed = part->events_handed;
+}
+
+int
+evc_kafka_part_commit(struct evc_kafka_part *part, uint64_t position, struct evc_slice blob)
+{
+    int rc;
+
+    if (position > part->next) {
+        return EVC_E_INVALID;
+    }
+    rc = metadata_from_blob(&part->metadata, blob);
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    evc_buf_clear(&part->blob);
+    rc = evc_buf_append(&part->blob, blob);
+    part->committed = position;
+    part->is_dirty = true;
+    settle_handed(part);
+    return rc;
+}
+
+void
+evc_kafka_part_rewind(struct evc_kafka_part *part)
+{
+    part->next = part->committed;
+    part->handed_tail = part->handed_head;
+    part->events_handed = part->events_committed;
+}
+
+void
+evc_kafka_part_backlog(const struct evc_kafka_part *part, uint64_t first, uint64_t end,
+                       struct evc_queue_backlog *ret)
+{
+    uint64_t from = part->committed > first ? part->committed : first;
+    uint64_t seen = part->next > first ? part->next : first;
+
+    *ret = (struct evc_queue_backlog){
+        .records = end > from ? end - from : 0,
+        .events = part->events_handed - part->events_committed,
+        .records_unread = end > seen ? end - seen : 0,
+    };
+    if (ret->records == 0) {
+        return;
+    }
+    ret->oldest_us = part->handed_tail < part->handed_head
+                         ? part->handed[part->handed_tail % EVC_KAFKA_OPEN_MAX].appended_us
+                         : part->last_appended_us;
+}

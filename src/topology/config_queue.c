@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See config_queue.h. */
+#include "topology/config_queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONFIG_PROPERTIES_MAX = 128
+};
+
+int
+evc_config_read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                     void *target)
+{
+    const char *text;
+    int rc = evc_yaml_text(yaml, value, field->name, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    if (strcmp(text, "embedded") != 0 && strcmp(text, "kafka") != 0) {
+        return evc_yaml_mistake(
+            yaml, value, "queue kind \"%s\" is not known; allowed are embedded and kafka", text);
+    }
+    return evc_yaml_read_string(yaml, value, field, target);
+}
+
+static int
+read_property(struct evc_yaml *yaml, const yaml_node_pair_t *pair,
+              struct evc_config_property *property)
+{
+    yaml_node_t *name = evc_yaml_node(yaml, pair->key);
+    const char *text;
+    int rc = evc_yaml_text(yaml, name, "a property's name", &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    property->name = strdup(text);
+    property->line = (unsigned)name->start_mark.line + 1;
+    if (!property->name) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    rc = evc_yaml_text(yaml, evc_yaml_node(yaml, pair->value), property->name, &text);
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    property->value = strdup(text);
+    return property->value ? EVC_OK : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+}
+
+int
+evc_config_read_properties(struct evc_yaml *yaml, yaml_node_t *value,
+                           const struct evc_yaml_field *field, void *target)
+{
+    struct evc_config_properties *properties = target;
+    size_t count;
+    int rc = EVC_OK;
+
+    if (value->type != YAML_MAPPING_NODE) {
+        return evc_yaml_mistake(yaml, value, "%s must be a mapping (name: value)", field->name);
+    }
+    count = (size_t)(value->data.mapping.pairs.top - value->data.mapping.pairs.start);
+    if (count > CONFIG_PROPERTIES_MAX) {
+        return evc_yaml_mistake(yaml, value, "%s has %zu entries; at most %d are allowed",
+                                field->name, count, CONFIG_PROPERTIES_MAX);
+    }
+    properties->items = calloc(count + 1, sizeof(*properties->items));
+    if (!properties->items) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    while (rc == EVC_OK && properties->count < count) {
+        const yaml_node_pair_t *pair = &value->data.mapping.pairs.start[properties->count];
+
+        rc = read_property(yaml, pair, &properties->items[properties->count++]);
+    }
+    return rc;
+}
+
+int
+evc_config_check_queue(const struct evc_config *config, struct evc_error *error)
+{
+    bool is_kafka = evc_config_is_kafka(config);
+
+    if (is_kafka && !config->queue.brokers) {
+        return evc_error_set(error, EVC_E_CONFIG,
+                             "%s: queue lacks \"brokers\", which kind kafka needs (host:port,…)",
+                             config->file);
+    }
+    if (!is_kafka && (config->queue.brokers || config->queue.properties.count > 0 ||
+                      config->queue.topic.count > 0 || config->queue.replication > 0 ||
+                      config->queue.is_managed)) {
+        return evc_error_set(
+            error, EVC_E_CONFIG,
+            "%s: queue: brokers, managed, replication, properties and topic are for "
+            "kind kafka only",
+            config->file);
+    }
+    return EVC_OK;
+}
+
+bool
+evc_config_is_kafka(const struct evc_config *config)
+{
+    return strcmp(config->queue.kind, "kafka") == 0;
+}
+
+void
+evc_config_free_properties(struct evc_config_properties *properties)
+{
+    for (unsigned i = 0; i < properties->count; i++) {
+        free(properties->items[i].name);
+        free(properties->items[i].value);
+    }
+    free(properties->items);
+}

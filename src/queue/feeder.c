@@ -22,8 +22,12 @@
 #include "queue/feed.h"
 
 enum {
-    FEEDER_PACE_US = 1000,    /* at most so many rounds while less than a full one is ready */
-    FEEDER_FULL_EVENTS = 512, /* from here on the next round follows at once */
+    /* A round costs the queue the same however many events it has: the busier it is, the longer
+     * they gather. A full one is followed at once. */
+    FEEDER_PACE_US = 1000,
+    FEEDER_BUSY_EVENTS = 64,
+    FEEDER_BUSY_PACE_US = 3000,
+    FEEDER_FULL_EVENTS = 4096,
     FEEDER_LOOK_MS = 100, /* looks also without being rung: what was settled frees the journal */
     FEEDER_RETRY_MIN_MS = 10,
     FEEDER_RETRY_MAX_MS = 1000,
@@ -139,6 +143,14 @@ back_off(struct evc_feeder *feeder)
     wait_bell(feeder, wait_ms);
 }
 
+static void
+pause_between(int events)
+{
+    long us = events < FEEDER_BUSY_EVENTS ? FEEDER_PACE_US : FEEDER_BUSY_PACE_US;
+
+    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
 static void *
 run(void *arg)
 {
@@ -161,7 +173,7 @@ run(void *arg)
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);
             if (rc < FEEDER_FULL_EVENTS && !is_stopping) {
-                nanosleep(&(struct timespec){.tv_nsec = FEEDER_PACE_US * 1000}, NULL);
+                pause_between(rc);
             }
         }
     }

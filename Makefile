@@ -48,6 +48,10 @@ demo: all ## three regions on this machine, real data, all copies compared (QUEU
 	@test "$(QUEUE)" != kafka || tools/deps.sh --quiet --kafka
 	@tools/demo $(if $(QUEUE),--queue $(QUEUE))
 
+bench: deps-quiet all ## our speed and cost beside memcached's proxy, twemproxy and Redis (BENCH=--quick or --full)
+	@tools/deps.sh --quiet --bench
+	@bench/run $(BENCH)
+
 format: deps-quiet ## format the C files
 	@git ls-files '*.c' '*.h' | xargs -r clang-format -i
 

@@ -5,10 +5,11 @@
 # Prometheus under build/ (tools/memcached.sh, tools/prometheus.sh). Asks nothing. When everything is there it changes nothing
 # and needs neither root nor network.
 #
-#   tools/deps.sh [--quiet] [--kafka] [--clients]
+#   tools/deps.sh [--quiet] [--kafka] [--clients] [--bench]
 #
 # --quiet says nothing when there was nothing to do; --kafka adds what real brokers for tests and the demo need: Java, Maven, and
-# Kafka under build/ (tools/kafka.sh); --clients adds the memcached clients of tests/clients and their languages.
+# Kafka under build/ (tools/kafka.sh); --clients adds the memcached clients of tests/clients and their languages; --bench adds
+# what `make bench` compares with, and what draws its pictures: Redis, twemproxy, matplotlib.
 set -eu
 
 # To build.
@@ -27,12 +28,14 @@ log=$top/build/deps.log
 is_quiet=no
 want_kafka=no
 want_clients=no
+want_bench=no
 for argument in "$@"; do
     case $argument in
     --quiet) is_quiet=yes ;;
     --kafka) want_kafka=yes ;;
     --clients) want_clients=yes ;;
-    *) echo "usage: tools/deps.sh [--quiet] [--kafka] [--clients]" >&2; exit 2 ;;
+    --bench) want_bench=yes ;;
+    *) echo "usage: tools/deps.sh [--quiet] [--kafka] [--clients] [--bench]" >&2; exit 2 ;;
     esac
 done
 # To run brokers, and to fetch them.
@@ -44,6 +47,7 @@ if [ "$want_clients" = yes ]; then
     command -v go >/dev/null || packages="$packages golang-go"
     command -v npm >/dev/null || packages="$packages nodejs npm"
 fi
+[ "$want_bench" = no ] || packages="$packages redis-server redis-tools nutcracker python3-matplotlib"
 
 say() { echo "deps: $*"; }
 die() { echo "deps: $*" >&2; exit 1; }

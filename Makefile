@@ -51,6 +51,7 @@ demo: all ## three regions on this machine, real data, all copies compared (QUEU
 bench: deps-quiet all ## our speed and cost beside memcached's proxy, twemproxy and Redis (BENCH=--quick or --full)
 	@tools/deps.sh --quiet --bench
 	@bench/run $(BENCH)
+	@bench/pictures build/bench
 
 format: deps-quiet ## format the C files
 	@git ls-files '*.c' '*.h' | xargs -r clang-format -i

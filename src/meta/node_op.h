@@ -94,6 +94,7 @@ struct evc_node_op {
     /* set by the submitter; key and value need live only until submit returns (they are copied) */
     enum evc_node_verb verb;
     uint8_t zone;         /* index within the region */
+    uint8_t index;        /* the submitter's own: which of several it is */
     uint16_t want;        /* enum evc_node_want, GET only */
     struct evc_slice key; /* 1 to EVC_KEY_LEN_MAX bytes; any byte that base64 keys may bring */
     struct evc_slice value;

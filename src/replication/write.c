@@ -388,19 +388,69 @@ evc_write_submit_look(struct evc_write *write, unsigned zone, uint16_t want, uin
     evc_node_port_submit(write->writer->port, &write->look);
 }
 
-/** A delete's question whether there was anything; asked on the same connection, ahead of the
- * tombstone. */
+/**
+ * Whether a delete found something: what the first zone that has a trace of the key says. A zone
+ * without one may have lost its memory, so the next is asked beside it.
+ */
 static void
-on_existed(struct evc_node_op *op)
+conclude_peek(struct evc_write *write)
 {
-    struct evc_write *write = EVC_CONTAINER_OF(op, struct evc_write, look);
+    bool has_answer = false;
 
-    write->existed_known = true;
-    /* Without an answer nobody knows; DELETED is what a client can act on. */
-    write->existed =
-        op->result == EVC_NODE_HIT ? !op->reply.is_tombstone : op->result != EVC_NODE_MISS;
+    for (unsigned i = 0; !write->existed_known && i < write->peek_count; i++) {
+        enum evc_write_peek peeked = write->peeked[i];
+
+        if (peeked == EVC_WRITE_PEEK_ASKED) {
+            return;
+        }
+        write->existed_known = peeked == EVC_WRITE_PEEK_ITEM || peeked == EVC_WRITE_PEEK_TOMBSTONE;
+        write->existed = peeked == EVC_WRITE_PEEK_ITEM;
+        has_answer |= peeked != EVC_WRITE_PEEK_SILENT;
+    }
+    if (!write->existed_known) {
+        write->existed_known = true;
+        write->existed = !has_answer; /* nobody knows; DELETED is what a client can act on */
+    }
     evc_write_answer_if_certain(write);
+}
+
+static void
+on_peeked(struct evc_node_op *op)
+{
+    struct evc_node_op *first = op - op->index;
+    struct evc_write *write = EVC_CONTAINER_OF(first, struct evc_write, peek);
+    enum evc_write_peek *peeked = &write->peeked[op - first];
+
+    if (op->result == EVC_NODE_HIT) {
+        *peeked = op->reply.is_tombstone ? EVC_WRITE_PEEK_TOMBSTONE : EVC_WRITE_PEEK_ITEM;
+    } else {
+        *peeked = op->result == EVC_NODE_MISS ? EVC_WRITE_PEEK_NOTHING : EVC_WRITE_PEEK_SILENT;
+    }
+    conclude_peek(write);
     evc_write_give_up_hold(write);
+}
+
+/** Asked on the same connections, ahead of the tombstones. */
+static void
+peek(struct evc_write *write)
+{
+    struct evc_node_port *port = write->writer->port;
+    unsigned readable = evc_node_port_readable(port);
+
+    write->peek_count = readable < EVC_WRITE_LOOKS_MAX ? readable : EVC_WRITE_LOOKS_MAX;
+    for (unsigned i = 0; i < write->peek_count; i++) {
+        write->peek[i] = (struct evc_node_op){
+            .verb = EVC_NODE_GET,
+            .zone = (uint8_t)((port->local_zone + i) % readable),
+            .index = (uint8_t)i,
+            .want = EVC_WANT_FLAGS | EVC_WANT_SIZE | EVC_WANT_NO_BUMP,
+            .key = write->request.key,
+            .deadline_us = write->deadline_us,
+            .on_done = on_peeked,
+        };
+        write->pending++;
+        evc_node_port_submit(port, &write->peek[i]);
+    }
 }
 
 static void
@@ -409,8 +459,7 @@ send_everywhere(struct evc_write *write)
     evc_write_announce(write);
     write->acks_to_go = evc_node_port_readable(write->writer->port);
     if (write->request.want_existed) {
-        evc_write_submit_look(write, write->writer->port->local_zone,
-                              EVC_WANT_FLAGS | EVC_WANT_SIZE, write->deadline_us, on_existed);
+        peek(write);
     } else {
         write->existed = true;
     }

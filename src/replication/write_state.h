@@ -13,6 +13,15 @@
 #include "replication/decision.h"
 #include "replication/write.h"
 
+/** What a zone had of a key that is being deleted. */
+enum evc_write_peek {
+    EVC_WRITE_PEEK_ASKED, /* no answer yet */
+    EVC_WRITE_PEEK_SILENT,
+    EVC_WRITE_PEEK_NOTHING,
+    EVC_WRITE_PEEK_TOMBSTONE,
+    EVC_WRITE_PEEK_ITEM,
+};
+
 struct evc_write {
     struct evc_writer *writer; /* first: the pool's link while the object is free */
     evc_write_fn done;         /* NULL once answered */
@@ -33,6 +42,8 @@ struct evc_write {
     unsigned stored, refused, unknown, rejected;
     unsigned acks, acks_to_go; /* of zones that are read: given, and still to come */
     bool existed_known, existed;
+    enum evc_write_peek peeked[EVC_WRITE_LOOKS_MAX]; /* a delete's question to its first zones */
+    unsigned peek_count;
 
     /* the deciding kinds */
     struct evc_list turn; /* writer->turns[…] */
@@ -50,7 +61,8 @@ struct evc_write {
     struct evc_buf made;    /* the value a decision made of the item's */
     char key[EVC_KEY_LEN_MAX];
     char error[EVC_WRITE_ERROR_BYTES];
-    struct evc_node_op look;      /* the deciding or peeking read */
+    struct evc_node_op look; /* the deciding read */
+    struct evc_node_op peek[EVC_WRITE_LOOKS_MAX];
     struct evc_node_op zone_op[]; /* by zone */
 };
 

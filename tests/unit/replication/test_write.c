@@ -256,6 +256,21 @@ test_write__delete__leaves_tombstones_and_says_what_was_there(void **state)
 }
 
 static void
+test_write__delete_without_the_local_zone__says_what_the_next_had(void **state)
+{
+    (void)state;
+    assert_int_equal(do_write(EVC_WRITE_SET, "v"), EVC_WRITE_STORED);
+    f.zones.zone[0].has_item = false; /* it has lost its memory */
+    assert_int_equal(do_write(EVC_WRITE_DELETE, ""), EVC_WRITE_DELETED);
+    f.zones.zone[0].has_item = false;
+    assert_int_equal(do_write(EVC_WRITE_DELETE, ""), EVC_WRITE_NOT_FOUND);
+    f.zones.zone[0].mood = FAKE_REFUSES;
+    assert_int_equal(do_write(EVC_WRITE_DELETE, ""), EVC_WRITE_NOT_FOUND);
+    assert_int_equal(do_write(EVC_WRITE_SET, "v"), EVC_WRITE_STORED);
+    assert_int_equal(do_write(EVC_WRITE_DELETE, ""), EVC_WRITE_DELETED);
+}
+
+static void
 test_write__expired_on_arrival__is_a_tombstone(void **state)
 {
     struct evc_write_request request = request_of(EVC_WRITE_SET, "value");
@@ -507,6 +522,7 @@ main(void)
         CASE(test_write__refused_everywhere__is_not_announced),
         CASE(test_write__value_rejected_by_the_nodes__is_said_and_the_key_deleted),
         CASE(test_write__delete__leaves_tombstones_and_says_what_was_there),
+        CASE(test_write__delete_without_the_local_zone__says_what_the_next_had),
         CASE(test_write__expired_on_arrival__is_a_tombstone),
         CASE(test_write__add_and_replace__decide_over_what_is_there),
         CASE(test_write__cas__stores_only_over_the_version_the_client_saw),

@@ -108,6 +108,7 @@ struct evc_config {
 
     struct {
         char *kind;            /* embedded or kafka */
+        unsigned line;         /* of the file where kind stands */
         char *path;            /* a directory; <path>/<region> is made in it */
         unsigned partitions;   /* 4 */
         uint64_t bytes_max;    /* 1 GiB; queue.size in the file, "512MiB" is allowed */

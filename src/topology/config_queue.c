@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
+
 enum {
     CONFIG_PROPERTIES_MAX = 128
 };
@@ -23,6 +25,8 @@ evc_config_read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
         return evc_yaml_mistake(
             yaml, value, "queue kind \"%s\" is not known; allowed are embedded and kafka", text);
     }
+    EVC_CONTAINER_OF(target, struct evc_config, queue.kind)->queue.line =
+        (unsigned)value->start_mark.line + 1;
     return evc_yaml_read_string(yaml, value, field, target);
 }
 
@@ -85,17 +89,17 @@ evc_config_check_queue(const struct evc_config *config, struct evc_error *error)
 
     if (is_kafka && !config->queue.brokers) {
         return evc_error_set(error, EVC_E_CONFIG,
-                             "%s: queue lacks \"brokers\", which kind kafka needs (host:port,…)",
-                             config->file);
+                             "%s:%u: queue lacks \"brokers\", which kind kafka needs (host:port,…)",
+                             config->file, config->queue.line);
     }
     if (!is_kafka && (config->queue.brokers || config->queue.properties.count > 0 ||
                       config->queue.topic.count > 0 || config->queue.replication > 0 ||
                       config->queue.is_managed)) {
         return evc_error_set(
             error, EVC_E_CONFIG,
-            "%s: queue: brokers, managed, replication, properties and topic are for "
+            "%s:%u: queue: brokers, managed, replication, properties and topic are for "
             "kind kafka only",
-            config->file);
+            config->file, config->queue.line);
     }
     return EVC_OK;
 }

@@ -22,6 +22,15 @@ def _stop_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def is_stopped(pid):
+    """Whether every thread of a process has stopped."""
+    try:
+        return all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+                   for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return False
+
+
 class UpFailed(Exception):
     """`evcache up` ended, or did not come up in time; the text is what it said."""
 
@@ -62,9 +71,12 @@ class Up:
         return found
 
     def kill(self, name, number=signal.SIGKILL):
-        """Sends a signal to a process by its name; returns its pid."""
+        """Sends a signal to a process by its name; returns its pid. One that is to stop has stopped then."""
         pid = self.pids()[name]
         os.kill(pid, number)
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while number == signal.SIGSTOP and not is_stopped(pid) and time.monotonic() < deadline:
+            time.sleep(0.001)
         return pid
 
     def wait_restarted(self, name, old_pid, limit=20.0):

@@ -19,6 +19,7 @@ BLOCK = 500          # requests on their way at once
 BLOCKS_WARM = 40
 BLOCKS = 40          # that are counted: 20,000 requests
 BATCH_SHARE = 0.5    # of the requests
+ROUNDS = 4           # a zone that falls behind for the first time makes the proxy keep more writes in progress than ever before
 PROCESSES = ["virginia/proxy/0", "virginia/relay/0", "oregon/proxy/0"]
 
 
@@ -74,10 +75,11 @@ def test_requests__once_warm__allocate_nothing(counted, kinds):
         send(client, kind, BLOCKS_WARM)
     running.wait_quiet()
     for kind in kinds:
-        before = {name: count(name) for name in PROCESSES}
-        send(client, kind, BLOCKS)
-        after = {name: count(name) for name in PROCESSES}
-        assert before["virginia/proxy/0"] > 100  # it does count
-        for name in PROCESSES:
-            made = after[name] - before[name]
-            assert made < BLOCKS * BLOCK * BATCH_SHARE, f"{kind}: {name} allocated {made} times"
+        for _ in range(ROUNDS):
+            before = {name: count(name) for name in PROCESSES}
+            assert before["virginia/proxy/0"] > 100  # it does count
+            send(client, kind, BLOCKS)
+            made = {name: count(name) - before[name] for name in PROCESSES}
+            if max(made.values()) < BLOCKS * BLOCK * BATCH_SHARE:
+                break
+        assert max(made.values()) < BLOCKS * BLOCK * BATCH_SHARE, f"{kind}: {made}"

@@ -205,12 +205,32 @@ put_canaries(struct evc_metric_page *page, const char *region, const struct evc_
                         (uint64_t[]){stats->stored_total, stats->failed_total}, 2);
 }
 
-/** ctx: the page. The families of /metrics that only a proxy that watches the cache has. */
 static void
-put_readiness(void *ctx, const struct evc_survey *survey)
+put_unexplained(struct evc_metric_page *page, const struct evc_survey *survey)
 {
     const struct evc_config_region *regions = survey->config->regions;
-    struct evc_metric_page *page = ctx;
+
+    evc_metric_family(page, &(struct evc_metric){"evcache_unexplained_events", EVC_METRIC_GAUGE,
+                                                 "What the books of a pair of regions cannot "
+                                                 "explain, of the partitions that have settled."});
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        const struct evc_survey_pair *pair = &survey->pairs[i];
+        uint64_t unexplained = 0;
+
+        for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+            const struct evc_survey_cell *cell = &pair->cells[p];
+
+            unexplained += cell->is_settled ? (uint64_t)llabs(cell->unexplained) : 0;
+        }
+        evc_metric_count(page, unexplained, "source", regions[pair->source].name, "destination",
+                         regions[pair->destination].name, NULL);
+    }
+}
+
+static void
+put_readiness(struct evc_metric_page *page, const struct evc_survey *survey)
+{
+    const struct evc_config_region *regions = survey->config->regions;
 
     evc_metric_family(page, &(struct evc_metric){"evcache_failover_readiness", EVC_METRIC_GAUGE,
                                                  "0 to 100: may the destination take over the "
@@ -234,6 +254,14 @@ put_readiness(void *ctx, const struct evc_survey *survey)
                              evc_readiness_part_str(part), NULL);
         }
     }
+}
+
+/** ctx: the page. The families that only a proxy that watches the whole cache has. */
+static void
+put_survey(void *ctx, const struct evc_survey *survey)
+{
+    put_unexplained(ctx, survey);
+    put_readiness(ctx, survey);
 }
 
 bool
@@ -271,7 +299,7 @@ evc_proxy_metrics(void *ctx, struct evc_metric_page *page)
     evc_metrics_journals(page, region, journals, journal_count, evc_queue_partitions(proxy->queue));
     evc_metrics_queue(page, region, proxy->feeder, proxy->queue);
     if (proxy->watch != NULL) {
-        (void)evc_watch_view(proxy->watch, put_readiness, page); /* nothing before the first look */
+        (void)evc_watch_view(proxy->watch, put_survey, page); /* nothing before the first look */
     }
     free(nodes);
     free(journals);

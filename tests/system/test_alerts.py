@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is under ops/: rules and dashboard against the metrics there are, and alerts by a real Prometheus."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+
+import pytest
+from evc import cache, metrics
+from evc.ring import Ring
+from helpers.system import TOP
+
+OPS = TOP / "ops"
+PROMETHEUS = TOP / "build" / "prometheus"
+SUFFIX = re.compile(r"_(bucket|sum|count)$")
+
+
+def promtool(*arguments):
+    done = subprocess.run([PROMETHEUS / "promtool", *arguments], cwd=OPS, capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_ops__prometheus_example__is_valid():
+    assert "SUCCESS" in promtool("check", "config", "prometheus.yml")
+
+
+def test_ops__alert_rules__hold_in_their_tests():
+    assert "SUCCESS" in promtool("test", "rules", "alerts_test.yml")
+    rules, tests = (OPS / "alerts.yml").read_text(), (OPS / "alerts_test.yml").read_text()
+    alerts = set(re.findall(r"- alert: (\w+)", rules))
+    assert len(alerts) > 10
+    assert alerts == set(re.findall(r"- alertname: (\w+)", tests))
+
+
+def served(s):
+    """The families of all processes, of the first proxy's look at the whole cache too."""
+    deadline = time.monotonic() + 10
+    while True:
+        names = set()
+        for region in s.regions.values():
+            names |= set(metrics.page(region.admin).families) | set(metrics.page(region.relays[0]).families)
+        if "evcache_unexplained_events" in names or time.monotonic() > deadline:
+            return names
+        time.sleep(0.1)
+
+
+def test_ops__names_in_rules_and_dashboard__are_all_served(system):
+    s = system(regions=2, zones=1, canaries="1s")
+    names = served(s)
+    rules = re.sub(r"(?m)^ *(#.*|- name: .*|- record: .*)$", "", (OPS / "alerts.yml").read_text())
+    dashboard = json.loads((OPS / "grafana.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) > 20
+    for text in [rules, *expressions]:
+        used = {SUFFIX.sub("", name) if SUFFIX.sub("", name) in names else name
+                for name in re.findall(r"\bevcache_[a-z0-9_]+", text)}
+        assert used <= names, used - names
+    panels = [panel["id"] for panel in dashboard["panels"]]
+    assert len(panels) == len(set(panels))
+    # And the other way round: docs/operations.md has a row for each, by its name or, behind another of its row, by its end.
+    table = (TOP / "docs" / "operations.md").read_text()
+    for name in names:
+        ends = [name[at:] for at in range(len(name)) if name[at] == "_"]
+        assert f"`{name}`" in table or any(f"`…{end}`" in table for end in ends), name
+
+
+class Prometheus:
+    """A real one, with the example's intervals and rules, and the targets of a test's cache."""
+
+    def __init__(self, s, directory):
+        self.address = f"127.0.0.1:{cache.free_ports(1)[0]}"
+        targets = [address for region in s.regions.values() for address in [region.admin, *region.relays]]
+        example = (OPS / "prometheus.yml").read_text()
+        head, _ = example.split("      - targets:\n")
+        config = directory / "prometheus.yml"
+        config.write_text(head.replace("[alerts.yml]", f"['{OPS}/alerts.yml']")
+                          + f"      - targets: {json.dumps(targets)}\n")
+        self.log = open(directory / "prometheus.log", "wb")
+        self.process = subprocess.Popen(
+            [PROMETHEUS / "prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory}/tsdb",
+             f"--web.listen-address={self.address}", "--log.level=warn"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory,
+            env=os.environ | {"GOMAXPROCS": "1"})
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://{self.address}/api/v1/{path}", timeout=5) as response:
+            return json.load(response)["data"]
+
+    def query(self, expression):
+        return self.get("query?query=" + urllib.request.quote(expression))["result"]
+
+    def firing(self, name):
+        return [alert["labels"] for alert in self.get("alerts")["alerts"]
+                if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
+
+    def wait(self, what, limit):
+        """The first true result of what(self), and after how many seconds it came."""
+        begin = time.monotonic()
+        while time.monotonic() < begin + limit:
+            with contextlib.suppress(OSError):
+                if result := what(self):
+                    return result, time.monotonic() - begin
+            assert self.process.poll() is None, "prometheus has ended"
+            time.sleep(0.1)
+        return None, limit
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(name="prometheus")
+def prometheus_fixture(tmp_path):
+    running = []
+
+    def start(s):
+        running.append(Prometheus(s, tmp_path))
+        return running[-1]
+
+    yield start
+    for prometheus in running:
+        prometheus.stop()
+
+
+def test_alerts__one_partition_stands_still__named_within_15_s(system, prometheus):
+    """The only zone of oregon has two nodes; one hangs, and only keys of one partition are written for it."""
+    s = system(regions=2, zones=1, nodes=2)
+    p = prometheus(s)
+    ring = Ring(s.regions["oregon"].zones[0].nodes)
+    proxy = s.proxy("virginia")
+    relay = s.regions["virginia"].relays[0]
+
+    def received():
+        page = metrics.page(relay)
+        return [page.sum("evcache_replication_received_events_total", destination="oregon", partition=str(n))
+                for n in range(4)]
+
+    # Which partition a key is in shows in the books: keys of the node that will hang, one by one.
+    by_partition, before = {}, received()
+    for n in (n for n in range(1000) if ring.find(b"stuck-%d" % n) == 1):
+        assert proxy.set(f"stuck-{n}", b"v") == b"STORED"
+        deadline = time.monotonic() + 10
+        while sum(after := received()) == sum(before):
+            assert time.monotonic() < deadline
+        (place,) = [index for index in range(4) if after[index] > before[index]]
+        before = after
+        by_partition.setdefault(place, []).append(f"stuck-{n}")
+        if len(by_partition[place]) == 3:
+            break
+    stuck, fine = by_partition[place], [f"fine-{n}" for n in range(400) if ring.find(b"fine-%d" % n) == 0]
+    up, _ = p.wait(lambda p: len(p.query("up == 1")) == 4, 30)
+    assert up
+
+    pid = s.kill("oregon/node/oregon-a/1", signal.SIGSTOP)
+    try:
+        for key in stuck:
+            proxy.set(key, b"w")
+        began = time.monotonic()
+        named = None
+        while time.monotonic() < began + 20 and not named:
+            for key in fine:
+                proxy.set(key, b"w")
+            with contextlib.suppress(OSError):
+                named = p.firing("EvcachePartitionStalled")
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+        assert [(a["source"], a["destination"], a["partition"]) for a in named] == \
+            [("virginia", "oregon", str(place))]
+        assert seconds < 15, seconds
+        mean = p.query('evcache:lag_seconds:mean5m{source="virginia"}')
+        assert float(mean[0]["value"][1]) < 0.5, mean
+        assert p.firing("EvcacheLagBudgetBurn") == []
+        assert {alert["node"] for alert in p.firing("EvcacheNodeDown")} <= {s.regions["oregon"].zones[0].nodes[1]}
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    s.wait_quiet(60)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the system tests: see helpers/system.py for what a system can do."""
 
+import contextlib
 import pathlib
 import sys
 
@@ -11,6 +12,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
 sys.dont_write_bytecode = True
 
 from helpers import config as config_helper  # noqa: E402
+from helpers.prometheus import Prometheus  # noqa: E402
 from helpers.real import real_memcached  # noqa: E402
 from helpers.system import starter  # noqa: E402
 
@@ -32,6 +34,17 @@ def system_fixture(tmp_path):
 def shared_system_fixture(tmp_path_factory):
     """As system, for a cache that all tests of a module use."""
     with starter(tmp_path_factory.mktemp("cache")) as start:
+        yield start
+
+
+@pytest.fixture(name="prometheus")
+def prometheus_fixture(tmp_path):
+    """Starts a Prometheus that watches a cache: prometheus(system) -> helpers.prometheus.Prometheus."""
+    with contextlib.ExitStack() as stack:
+        def start(s):
+            prometheus = Prometheus(s, tmp_path)
+            stack.callback(prometheus.stop)
+            return prometheus
         yield start
 
 

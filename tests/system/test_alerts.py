@@ -8,20 +8,17 @@ import re
 import signal
 import subprocess
 import time
-import urllib.request
 
-import pytest
-from evc import cache, metrics
+from evc import metrics
 from evc.ring import Ring
+from helpers.prometheus import OPS, PROGRAMS
 from helpers.system import TOP
 
-OPS = TOP / "ops"
-PROMETHEUS = TOP / "build" / "prometheus"
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 
 def promtool(*arguments):
-    done = subprocess.run([PROMETHEUS / "promtool", *arguments], cwd=OPS, capture_output=True, text=True,
+    done = subprocess.run([PROGRAMS / "promtool", *arguments], cwd=OPS, capture_output=True, text=True,
                           timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -69,69 +66,6 @@ def test_ops__names_in_rules_and_dashboard__are_all_served(system):
     for name in names:
         ends = [name[at:] for at in range(len(name)) if name[at] == "_"]
         assert f"`{name}`" in table or any(f"`…{end}`" in table for end in ends), name
-
-
-class Prometheus:
-    """A real one, with the example's intervals and rules, and the targets of a test's cache."""
-
-    def __init__(self, s, directory):
-        self.address = f"127.0.0.1:{cache.free_ports(1)[0]}"
-        targets = [address for region in s.regions.values() for address in [region.admin, *region.relays]]
-        example = (OPS / "prometheus.yml").read_text()
-        head, _ = example.split("      - targets:\n")
-        config = directory / "prometheus.yml"
-        config.write_text(head.replace("[alerts.yml]", f"['{OPS}/alerts.yml']")
-                          + f"      - targets: {json.dumps(targets)}\n")
-        self.log = open(directory / "prometheus.log", "wb")
-        self.process = subprocess.Popen(
-            [PROMETHEUS / "prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory}/tsdb",
-             f"--web.listen-address={self.address}", "--log.level=warn"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=directory,
-            env=os.environ | {"GOMAXPROCS": "1"})
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://{self.address}/api/v1/{path}", timeout=5) as response:
-            return json.load(response)["data"]
-
-    def query(self, expression):
-        return self.get("query?query=" + urllib.request.quote(expression))["result"]
-
-    def firing(self, name):
-        return [alert["labels"] for alert in self.get("alerts")["alerts"]
-                if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
-
-    def wait(self, what, limit):
-        """The first true result of what(self), and after how many seconds it came."""
-        begin = time.monotonic()
-        while time.monotonic() < begin + limit:
-            with contextlib.suppress(OSError):
-                if result := what(self):
-                    return result, time.monotonic() - begin
-            assert self.process.poll() is None, "prometheus has ended"
-            time.sleep(0.1)
-        return None, limit
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
-
-
-@pytest.fixture(name="prometheus")
-def prometheus_fixture(tmp_path):
-    running = []
-
-    def start(s):
-        running.append(Prometheus(s, tmp_path))
-        return running[-1]
-
-    yield start
-    for prometheus in running:
-        prometheus.stop()
 
 
 def test_alerts__one_partition_stands_still__named_within_15_s(system, prometheus):

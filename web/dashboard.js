@@ -120,6 +120,7 @@ function notesOf(cache) {
   for (const process of cache.processes) {
     if (!process.answered) bad(`${process.name} does not answer: ${process.why}`);
     else if (process.stalled) bad(`${process.name} cannot feed its queue: ${process.error}`);
+    if (process.journal_waiting_us >= 2e6) warn(`${process.name} holds ${showCount(process.journal_waiting)} events in its journals, the oldest for ${showDuration(process.journal_waiting_us)}`);
     if (process.lost_at_journal > 0) bad(`${process.name} has lost ${showCount(process.lost_at_journal)} events: its journal was full`);
   }
   for (const node of cache.nodes) {

@@ -215,7 +215,7 @@ print_note(const char *subject, const char *format, ...)
 static void
 print_process_notes(const struct evc_survey_process *process)
 {
-    char digits[EVC_TERMINAL_TEXT_BYTES];
+    char digits[EVC_TERMINAL_TEXT_BYTES], age[EVC_TERMINAL_TEXT_BYTES];
 
     if (!process->has_answered) {
         print_note(process->name, "does not answer: %s", process->why);
@@ -224,6 +224,11 @@ print_process_notes(const struct evc_survey_process *process)
     if (process->journal_lost > 0) {
         print_note(process->name, "has lost %s events: its journal was full",
                    evc_terminal_count((int64_t)process->journal_lost, digits));
+    }
+    if (process->journal_waiting_us >= EVC_SURVEY_SLOW_US) {
+        print_note(process->name, "holds %s events in its journals, the oldest for %s",
+                   evc_terminal_count((int64_t)process->journal_waiting, digits),
+                   evc_terminal_duration(process->journal_waiting_us, age));
     }
     if (process->is_feeder_stalled) {
         print_note(process->name, "cannot feed its queue: %s", process->feeder_error);

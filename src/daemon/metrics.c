@@ -97,6 +97,24 @@ journal_family(struct evc_metric_page *page, const char *region, const struct fi
     }
 }
 
+static void
+journal_ages(struct evc_metric_page *page, const char *region,
+             const struct evc_journal_peek *journals, unsigned count)
+{
+    uint64_t now_us = evc_clock_unix_us();
+
+    gauge(page, "evcache_journal_oldest_event_seconds",
+          "Age of the oldest event that the queue does not have yet.");
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t oldest_us = journals[i].stats.oldest_us;
+        bool waits = oldest_us > 0 && oldest_us < now_us;
+        char slot[NUMBER_BYTES];
+
+        evc_metric_us(page, waits ? (int64_t)(now_us - oldest_us) : 0, "region", region, "slot",
+                      number_text(journals[i].slot, slot), NULL);
+    }
+}
+
 void
 evc_metrics_journals(struct evc_metric_page *page, const char *region,
                      const struct evc_journal_peek *journals, unsigned count,
@@ -107,6 +125,7 @@ evc_metrics_journals(struct evc_metric_page *page, const char *region,
     for (size_t i = 0; i < sizeof(journal_fields) / sizeof(journal_fields[0]); i++) {
         journal_family(page, region, &journal_fields[i], journals, count);
     }
+    journal_ages(page, region, journals, count);
     for (unsigned i = 0; i < count; i++) {
         for (unsigned p = 0; p < partition_count; p++) {
             produced[p] += journals[i].stats.produced[p];

@@ -44,10 +44,11 @@ evc_report_process(const struct evc_report_identity *identity)
 json_t *
 evc_report_journal(const struct evc_journal_stats *stats)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes_used", (json_int_t)stats->bytes_used,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "bytes_used", (json_int_t)stats->bytes_used,
                      "bytes_max", (json_int_t)stats->bytes_max, "waiting",
-                     (json_int_t)stats->events_waiting, "lost", (json_int_t)stats->lost_total,
-                     "replayed", (json_int_t)stats->replayed_total);
+                     (json_int_t)stats->events_waiting, "oldest_us", (json_int_t)stats->oldest_us,
+                     "lost", (json_int_t)stats->lost_total, "replayed",
+                     (json_int_t)stats->replayed_total);
 }
 
 json_t *

@@ -28,7 +28,7 @@ json_t *evc_report_process(const struct evc_report_identity *identity);
 /** User and system time of this process, microseconds. */
 uint64_t evc_report_cpu_us(void);
 
-/** bytes_used, bytes_max, waiting, lost, replayed. */
+/** bytes_used, bytes_max, waiting, oldest_us (Unix; 0: none waits), lost, replayed. */
 json_t *evc_report_journal(const struct evc_journal_stats *stats);
 
 /** records, events, full, append_errors, stalled, error. */

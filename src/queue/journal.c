@@ -259,6 +259,10 @@ evc_journal_take(struct evc_journal *journal, struct evc_journal_entry *ret)
         if (is_waiting(journal, pos)) {
             ret->pos = pos;
             ret->event = event_of(journal_entry_at(journal, pos));
+            if (journal_load(&journal->oldest_us) == 0) {
+                atomic_store_explicit(&journal->oldest_us, ret->event.written_us,
+                                      memory_order_relaxed);
+            }
             return true;
         }
     }
@@ -282,12 +286,18 @@ evc_journal_next_seq(const struct evc_journal *journal, uint32_t partition)
 static void
 move_ready_tail(struct evc_journal *journal)
 {
+    uint64_t oldest_us = 0;
+
     while (journal->ready_tail < journal->ready_taken) {
-        if (is_waiting(journal, journal->ready[journal->ready_tail & journal->ready_mask])) {
-            return;
+        uint64_t pos = journal->ready[journal->ready_tail & journal->ready_mask];
+
+        if (is_waiting(journal, pos)) {
+            oldest_us = journal_entry_at(journal, pos)->written_us;
+            break;
         }
         journal->ready_tail++;
     }
+    atomic_store_explicit(&journal->oldest_us, oldest_us, memory_order_relaxed);
 }
 
 void
@@ -348,6 +358,7 @@ evc_journal_stats(const struct evc_journal *journal, struct evc_journal_stats *r
         .bytes_used = journal_load_acquire(&header->head) - tail,
         .bytes_max = journal->ring_bytes,
         .events_waiting = reserved > gone ? reserved - gone : 0,
+        .oldest_us = journal_load(&journal->oldest_us),
         .replayed_total = journal_load(&header->replayed_total),
     };
     for (unsigned i = 0; i < EVC_PARTITION_MAX; i++) {

@@ -139,7 +139,8 @@ struct evc_journal_stats {
     uint64_t bytes_used;
     uint64_t bytes_max;
     uint64_t events_waiting; /* PENDING or READY */
-    uint64_t lost_total;     /* since the file was made */
+    uint64_t oldest_us;  /* when the oldest that waits for the queue was written, Unix; 0: none */
+    uint64_t lost_total; /* since the file was made */
     uint64_t replayed_total;
     uint64_t
         produced[EVC_PARTITION_MAX]; /* last sequence number given, per partition: fed and lost */

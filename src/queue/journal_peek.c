@@ -27,15 +27,16 @@ is_waiting(const struct journal_entry_head *entry)
     return entry->key_len > 0 && !journal_is_fed(entry) && state != OWNER_CANCELLED;
 }
 
-/** Entries between tail and head that are not fed. */
+/** Entries between tail and head that are not fed, and when the first of them was written. */
 static uint64_t
-count_waiting(const struct evc_journal *journal)
+count_waiting(const struct evc_journal *journal, uint64_t *ret_oldest_us)
 {
     uint64_t head = journal_load_acquire(&journal->header->head);
     uint64_t pos = journal_load_acquire(&journal->header->tail);
     uint64_t count = 0;
     unsigned overtaken = 0;
 
+    *ret_oldest_us = 0;
     while (pos < head && overtaken < PEEK_OVERTAKEN_MAX) {
         uint64_t at = journal_skip_end(journal, pos);
         const struct journal_entry_head *entry = journal_entry_at(journal, at);
@@ -45,10 +46,14 @@ count_waiting(const struct evc_journal *journal)
             bytes > journal_bytes_to_end(journal, at) || bytes % JOURNAL_ALIGN != 0) {
             overtaken++;
             count = 0;
+            *ret_oldest_us = 0;
             pos = journal_load_acquire(&journal->header->tail);
             continue;
         }
-        count += is_waiting(entry);
+        if (is_waiting(entry)) {
+            *ret_oldest_us = count == 0 ? entry->written_us : *ret_oldest_us;
+            count++;
+        }
         pos = at + bytes;
     }
     return count;
@@ -59,6 +64,8 @@ read_header(const struct evc_journal *journal, struct evc_journal_peek *ret)
 {
     const struct journal_header *header = journal->header;
     uint64_t tail = journal_load_acquire(&header->tail);
+    uint64_t oldest_us;
+    uint64_t waiting = count_waiting(journal, &oldest_us);
 
     *ret = (struct evc_journal_peek){
         .slot = header->slot,
@@ -68,7 +75,8 @@ read_header(const struct evc_journal *journal, struct evc_journal_peek *ret)
             {
                 .bytes_used = journal_load_acquire(&header->head) - tail,
                 .bytes_max = journal->ring_bytes,
-                .events_waiting = count_waiting(journal),
+                .events_waiting = waiting,
+                .oldest_us = oldest_us,
                 .replayed_total = journal_load(&header->replayed_total),
             },
     };

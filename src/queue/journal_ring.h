@@ -111,6 +111,7 @@ struct evc_journal {
     _Alignas(JOURNAL_CACHE_LINE_BYTES) uint64_t ready_taken; /* the next to take */
     uint64_t ready_tail;                                     /* everything before it is fed */
     _Atomic uint64_t fed_total;
+    _Atomic uint64_t oldest_us; /* when the entry at ready_tail was written; 0: none waits */
 };
 
 static inline uint64_t

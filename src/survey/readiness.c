@@ -44,7 +44,9 @@ rate_lag(const struct evc_readiness_input *input, char *reason)
     double lag_s = (double)(is_waiting ? input->waiting_us : input->lag_p99_us) / 1e6;
     unsigned score = scale_log(lag_s, EVC_READINESS_LAG_S_BEST, EVC_READINESS_LAG_S_WORST);
 
-    if (score < 100 && is_waiting) {
+    if (score < 100 && is_waiting && input->is_waiting_in_journal) {
+        snprintf(reason, EVC_READINESS_REASON_BYTES, "events wait in journals for %.1f s", lag_s);
+    } else if (score < 100 && is_waiting) {
         snprintf(reason, EVC_READINESS_REASON_BYTES, "partition %u is %.1f s behind",
                  input->waiting_partition, lag_s);
     } else if (score < 100) {

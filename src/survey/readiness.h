@@ -56,8 +56,9 @@ struct evc_readiness_input {
     const char *broken; /* NULL, or why nothing can be said: no link, a silent relay; 0 then */
     uint64_t waiting_us;
     unsigned waiting_partition; /* which one waits longest */
+    bool is_waiting_in_journal; /* none does: it is the source's journals */
     uint64_t lag_p99_us;        /* 0: nothing was applied lately */
-    uint64_t in_flight;
+    uint64_t in_flight;         /* in the queue and in the source's journals */
     uint64_t produced, lost, unexplained;
     uint64_t canaries, canaries_fresh; /* of the source, where they should have arrived */
     struct evc_readiness_region source, destination;

@@ -25,6 +25,14 @@ evc_survey_state_str(enum evc_survey_state state)
     return names[state];
 }
 
+enum evc_survey_state
+evc_survey_state_by_age(uint64_t waiting_us)
+{
+    return waiting_us >= EVC_SURVEY_STALLED_US ? EVC_SURVEY_STALLED
+           : waiting_us >= EVC_SURVEY_SLOW_US  ? EVC_SURVEY_SLOW
+                                               : EVC_SURVEY_FINE;
+}
+
 struct evc_survey_pair *
 evc_survey_pair_at(const struct evc_survey *survey, unsigned source, unsigned destination)
 {
@@ -328,6 +336,47 @@ add_to_lag(struct evc_histogram *lag, const struct evc_survey_buckets *buckets)
     }
 }
 
+bool
+evc_survey_have_relays_answered(const struct evc_survey *survey, unsigned region)
+{
+    for (size_t i = 0; i < survey->process_count; i++) {
+        const struct evc_survey_process *process = &survey->processes[i];
+        if (process->region == region && !process->is_proxy && !process->has_answered) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** What waits in the source's journals is late for every destination, whatever its partition. */
+static void
+add_journals(const struct evc_survey *survey, struct evc_survey_pair *pair)
+{
+    struct evc_survey_cell *total = &pair->total;
+    enum evc_survey_state state;
+
+    pair->journal_waiting = 0;
+    pair->journal_waiting_us = 0;
+    for (size_t i = 0; i < survey->process_count; i++) {
+        const struct evc_survey_process *process = &survey->processes[i];
+        if (process->region != pair->source || !process->has_answered) {
+            continue;
+        }
+        pair->journal_waiting += process->journal_waiting;
+        if (process->journal_waiting_us > pair->journal_waiting_us) {
+            pair->journal_waiting_us = process->journal_waiting_us;
+        }
+    }
+    state = evc_survey_state_by_age(pair->journal_waiting_us);
+    if (total->state < state || (state > EVC_SURVEY_FINE && total->state == EVC_SURVEY_UNKNOWN &&
+                                 evc_survey_have_relays_answered(survey, pair->source))) {
+        total->state = state; /* while no broker answers, no relay has any partition */
+    }
+    if (pair->journal_waiting_us > total->waiting_us) {
+        total->waiting_us = pair->journal_waiting_us;
+    }
+}
+
 /** before: cells of all pairs as first read, produced included (the relays' alone). */
 static void
 conclude(struct evc_survey *survey, const struct evc_survey_cell *before)
@@ -348,6 +397,7 @@ conclude(struct evc_survey *survey, const struct evc_survey_cell *before)
             add_to_total(&pair->total, cell);
             add_to_lag(&pair->lag, &cell->buckets);
         }
+        add_journals(survey, pair);
         if (!pair->is_link_up && pair->total.state < EVC_SURVEY_DOWN) {
             pair->total.state = EVC_SURVEY_DOWN;
         }

@@ -51,15 +51,18 @@ enum evc_survey_state {
     EVC_SURVEY_SLOW,    /* its oldest event has waited for EVC_SURVEY_SLOW_US */
     EVC_SURVEY_STALLED, /* … for EVC_SURVEY_STALLED_US */
     EVC_SURVEY_DOWN,    /* a pair: no link to the destination */
-    EVC_SURVEY_UNKNOWN, /* its relay does not answer */
+    EVC_SURVEY_UNKNOWN, /* no relay that answers has it */
 };
 
 /** "fine", "slow", "stalled", "down", "unknown". */
 const char *evc_survey_state_str(enum evc_survey_state state);
 
+/** Fine, slow or stalled, by how long the oldest event has waited. */
+enum evc_survey_state evc_survey_state_by_age(uint64_t waiting_us);
+
 /** One partition of a pair. */
 struct evc_survey_cell {
-    bool is_known; /* its relay has answered */
+    bool is_known; /* a relay that has it has answered */
     bool is_settled;
     uint64_t produced;
     uint64_t lost, duplicate;
@@ -80,7 +83,10 @@ struct evc_survey_cell {
 struct evc_survey_pair {
     unsigned source, destination;
     struct evc_survey_cell *cells; /* one per partition */
-    struct evc_survey_cell total;  /* is_known, is_settled: of all; waiting_us, state: the worst */
+    /* is_known, is_settled: of all; waiting_us, state: the worst, the journals' among them */
+    struct evc_survey_cell total;
+    uint64_t journal_waiting;    /* events in the source's journals, not in the queue */
+    uint64_t journal_waiting_us; /* how long the oldest of them has been there; 0: none */
     bool is_link_up;
     char why[128];            /* the link is down, or "" */
     uint64_t slot_conflicts;  /* batches that showed two live producers on one worker slot */
@@ -102,7 +108,8 @@ struct evc_survey_process {
     bool has_answered;
     char why[160]; /* it has not, or "" */
     uint64_t pid, uptime_s, cpu_us;
-    uint64_t journal_waiting; /* written, not numbered yet: in nobody's books so far */
+    uint64_t journal_waiting;    /* written, not numbered yet: in nobody's books so far */
+    uint64_t journal_waiting_us; /* how long the oldest of them has; 0: none */
     uint64_t journal_lost;
     bool is_feeder_stalled;
     char feeder_error[160];
@@ -169,6 +176,10 @@ void evc_survey_rate_readiness(struct evc_survey *survey);
 
 struct evc_survey_pair *evc_survey_pair_at(const struct evc_survey *survey, unsigned source,
                                            unsigned destination);
+
+/** Whether every relay of a region has answered. One that has may have no partition all the same.
+ */
+bool evc_survey_have_relays_answered(const struct evc_survey *survey, unsigned region);
 
 /** Sum of the absolute unexplained of everything that is settled. */
 uint64_t evc_survey_unexplained(const struct evc_survey *survey);

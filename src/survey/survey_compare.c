@@ -142,7 +142,10 @@ broken(const struct evc_survey *survey, const struct evc_survey_pair *pair, char
     const struct evc_config_region *regions = survey->config->regions;
 
     if (!pair->total.is_known) {
-        snprintf(text, EVC_READINESS_REASON_BYTES, "a relay of %s does not answer",
+        snprintf(text, EVC_READINESS_REASON_BYTES,
+                 evc_survey_have_relays_answered(survey, pair->source)
+                     ? "not every partition of %s has a relay"
+                     : "a relay of %s does not answer",
                  regions[pair->source].name);
     } else if (!is_served(survey, pair->destination)) {
         snprintf(text, EVC_READINESS_REASON_BYTES, "no proxy of %s answers",
@@ -172,6 +175,7 @@ static void
 rate_pair(const struct evc_survey *survey, struct evc_survey_pair *pair)
 {
     unsigned partition_count = survey->config->queue.partitions;
+    unsigned longest = longest_waiting(pair, partition_count);
     uint64_t unexplained = 0;
     char text[EVC_READINESS_REASON_BYTES];
 
@@ -183,9 +187,10 @@ rate_pair(const struct evc_survey *survey, struct evc_survey_pair *pair)
         &(struct evc_readiness_input){
             .broken = broken(survey, pair, text),
             .waiting_us = pair->total.waiting_us,
-            .waiting_partition = longest_waiting(pair, partition_count),
+            .waiting_partition = longest,
             .lag_p99_us = evc_histogram_quantile(&pair->recent, 0.99),
-            .in_flight = pair->total.in_flight,
+            .is_waiting_in_journal = pair->journal_waiting_us > pair->cells[longest].waiting_us,
+            .in_flight = pair->total.in_flight + pair->journal_waiting,
             .produced = pair->total.produced,
             .lost = pair->total.lost,
             .unexplained = unexplained,

@@ -102,6 +102,8 @@ pair_json(const struct evc_survey *survey, const struct evc_survey_pair *pair)
                               json_integer((json_int_t)pair->slot_conflicts));
     (void)json_object_set_new(object, "corrupt_records",
                               json_integer((json_int_t)pair->corrupt_records));
+    (void)json_object_set_new(object, "journal_waiting_us",
+                              json_integer((json_int_t)pair->journal_waiting_us));
     (void)json_object_set_new(object, "rate", json_real(pair->rate));
     if (!is_repair) {
         put_shipment(object, pair);
@@ -113,14 +115,15 @@ static json_t *
 process_json(const struct evc_survey *survey, const struct evc_survey_process *process)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "name",
+        "{s:s, s:s, s:s, s:s, s:i, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "name",
         process->name, "part", process->is_proxy ? "proxy" : "relay", "region",
         survey->config->regions[process->region].name, "address", process->address->text, "index",
         (int)process->index, "answered", (int)process->has_answered, "why", process->why, "pid",
         (json_int_t)process->pid, "uptime_s", (json_int_t)process->uptime_s, "cpu_us",
         (json_int_t)process->cpu_us, "journal_waiting", (json_int_t)process->journal_waiting,
-        "lost_at_journal", (json_int_t)process->journal_lost, "stalled",
-        (int)process->is_feeder_stalled, "error", process->feeder_error);
+        "journal_waiting_us", (json_int_t)process->journal_waiting_us, "lost_at_journal",
+        (json_int_t)process->journal_lost, "stalled", (int)process->is_feeder_stalled, "error",
+        process->feeder_error);
 }
 
 static json_t *

@@ -57,19 +57,44 @@ evc_survey_ask(const struct evc_survey *survey, struct evc_survey_process *proce
     return answer;
 }
 
-/** Events in the journals of a list of slots. */
+/** How long ago; 0 for a time that is not there, or ahead. */
 static uint64_t
-waiting_of(const json_t *slots)
+age(uint64_t time_us, uint64_t now_us)
+{
+    return time_us > 0 && time_us < now_us ? now_us - time_us : 0;
+}
+
+/** By the clock of whoever answers: its machine is that of its journals and its queue. */
+static uint64_t
+answer_time(const json_t *answer)
+{
+    uint64_t now_us = number(answer, "now_us");
+
+    return now_us > 0 ? now_us : evc_clock_unix_us();
+}
+
+static void
+add_journal(struct evc_survey_process *process, const json_t *journal, uint64_t now_us)
+{
+    uint64_t waiting_us = age(number(journal, "oldest_us"), now_us);
+
+    process->journal_waiting += number(journal, "waiting");
+    if (waiting_us > process->journal_waiting_us) {
+        process->journal_waiting_us = waiting_us;
+    }
+}
+
+/** The journals of a list of slots. */
+static void
+add_journals(struct evc_survey_process *process, const json_t *slots, uint64_t now_us)
 {
     const json_t *slot;
     size_t index;
-    uint64_t waiting = 0;
 
     json_array_foreach(slots, index, slot)
     {
-        waiting += number(json_object_get(slot, "journal"), "waiting");
+        add_journal(process, json_object_get(slot, "journal"), now_us);
     }
-    return waiting;
 }
 
 static void
@@ -77,14 +102,17 @@ read_process(struct evc_survey_process *process, const json_t *answer, unsigned 
 {
     const json_t *feeder = json_object_get(answer, "feeder");
     const json_t *produced = json_object_get(answer, "produced");
+    uint64_t now_us = answer_time(answer);
 
     process->pid = number(answer, "pid");
     process->uptime_s = number(answer, "uptime_s");
     process->cpu_us = number(answer, "cpu_us");
     process->journal_lost = number(answer, "lost_at_journal");
-    process->journal_waiting = number(json_object_get(answer, "journal"), "waiting");
-    process->journal_waiting += waiting_of(json_object_get(answer, "workers"));
-    process->journal_waiting += waiting_of(json_object_get(answer, "clients"));
+    process->journal_waiting = 0;
+    process->journal_waiting_us = 0;
+    add_journal(process, json_object_get(answer, "journal"), now_us);
+    add_journals(process, json_object_get(answer, "workers"), now_us);
+    add_journals(process, json_object_get(answer, "clients"), now_us);
     process->is_feeder_stalled = json_is_true(json_object_get(feeder, "stalled"));
     copy_text(process->feeder_error, sizeof(process->feeder_error), text(feeder, "error"));
     for (unsigned p = 0; p < partition_count; p++) {
@@ -120,14 +148,6 @@ read_buckets(struct evc_survey_cell *cell, const json_t *buckets)
     }
 }
 
-static enum evc_survey_state
-state_by_age(uint64_t waiting_us)
-{
-    return waiting_us >= EVC_SURVEY_STALLED_US ? EVC_SURVEY_STALLED
-           : waiting_us >= EVC_SURVEY_SLOW_US  ? EVC_SURVEY_SLOW
-                                               : EVC_SURVEY_FINE;
-}
-
 /** now_us: of the relay, whose machine is that of the queue, so that clocks do not matter. */
 static void
 read_cell(struct evc_survey_cell *cell, const json_t *partition, uint64_t now_us)
@@ -142,8 +162,8 @@ read_cell(struct evc_survey_cell *cell, const json_t *partition, uint64_t now_us
      * among them, and outcomes are counted when their batch is folded. */
     cell->in_flight = number(partition, "backlog_events");
     cell->records_unread = number(partition, "records_unread");
-    cell->waiting_us = oldest_us > 0 && oldest_us < now_us ? now_us - oldest_us : 0;
-    cell->state = state_by_age(cell->waiting_us);
+    cell->waiting_us = age(oldest_us, now_us);
+    cell->state = evc_survey_state_by_age(cell->waiting_us);
     cell->lag_p99_us = number(json_object_get(partition, "lag_us"), "p99");
     for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
         cell->outcome[i] = number(outcomes, evc_outcome_str((enum evc_outcome)i));
@@ -202,12 +222,11 @@ read_canaries(struct evc_survey *survey, unsigned destination, const json_t *can
 static void
 read_relay(struct evc_survey *survey, unsigned source, const json_t *answer)
 {
-    uint64_t now_us = number(answer, "now_us");
+    uint64_t now_us = answer_time(answer);
     const json_t *group;
     size_t i;
     unsigned region;
 
-    now_us = now_us > 0 ? now_us : evc_clock_unix_us();
     json_array_foreach(json_object_get(answer, "destinations"), i, group)
     {
         if (evc_config_region_find(survey->config, text(group, "region"), &region, NULL) == 0 &&

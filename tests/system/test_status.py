@@ -155,6 +155,24 @@ def test_status__link_down_and_feeder_stalled__said(fakes):
     assert "oregon, repair could not read 2 records" in output
 
 
+def test_status__events_wait_in_a_journal__is_late_for_every_destination(fakes):
+    now_us = 1_700_000_000_000_000
+    waiting = {"waiting": 70, "oldest_us": now_us - 12_500_000}
+    fakes.proxy("virginia").update(now_us=now_us, workers=[
+        {"journal": {"waiting": 0, "oldest_us": 0}}, {"journal": waiting}])
+    pair = fakes.pair()
+    assert pair["state"] == "stalled" and pair["waiting_us"] == pair["journal_waiting_us"] == 12_500_000
+    assert [p["state"] for p in pair["partitions"]] == ["fine", "fine"]
+    assert pair["readiness"]["reasons"] == ["events wait in journals for 12.5 s"]
+    assert fakes.status()[1]["journal_waiting"] == 70
+    output = run("status", "--config", fakes.path).stdout
+    assert "virginia/proxy/0 holds 70 events in its journals, the oldest for 12.5 s" in output
+    fakes.relay("virginia")["destinations"][0]["partitions"] = []  # as while no broker answers
+    pair = fakes.pair()
+    assert [p["state"] for p in pair["partitions"]] == ["unknown", "unknown"]
+    assert pair["state"] == "stalled" and pair["readiness"]["reason"] == "not every partition of virginia has a relay"
+
+
 def test_status__one_partition_stalls__is_named(fakes):
     now_us = 1_700_000_000_000_000
     stalled = partition(1, backlog=70, applied=30, lag=[[10, 30]])

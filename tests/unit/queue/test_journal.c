@@ -139,6 +139,33 @@ test_journal__untaken__come_again(void **state)
 }
 
 static void
+test_journal__something_waits__says_since_when(void **state)
+{
+    struct evc_journal_entry first, second;
+    struct evc_journal_peek seen;
+
+    (void)state;
+    assert_int_equal(stats().oldest_us, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_true(evc_event_sink_append(
+            evc_journal_sink(journal),
+            &(struct evc_event){.key = EVC_SLICE("k"), .version = i, .written_us = 1000 * i}));
+    }
+    assert_true(evc_journal_take(journal, &first));
+    assert_true(evc_journal_take(journal, &second));
+    assert_int_equal(stats().oldest_us, 1000); /* taken is not fed */
+    evc_journal_untake(journal);
+    assert_int_equal(stats().oldest_us, 1000);
+    feed_one(1, 0);
+    assert_true(evc_journal_take(journal, &second));
+    assert_int_equal(stats().oldest_us, 2000);
+    assert_int_equal(evc_journal_peek(path, 7, &seen), EVC_OK);
+    assert_int_equal(seen.stats.oldest_us, 2000);
+    evc_journal_fed(journal, &second.pos, 1, 0);
+    assert_int_equal(stats().oldest_us, 0);
+}
+
+static void
 test_journal__cancelled__is_never_fed(void **state)
 {
     evc_journal_pos a = reserve("a", 1);
@@ -610,6 +637,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_journal__released__are_taken_in_the_order_of_release),
         CASE(test_journal__untaken__come_again),
+        CASE(test_journal__something_waits__says_since_when),
         CASE(test_journal__cancelled__is_never_fed),
         CASE(test_journal__dead_with_pending__is_replayed_as_unknown),
         CASE(test_journal__dead_before_all_zones_spoke__asks_for_repair),

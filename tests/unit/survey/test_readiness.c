@@ -86,6 +86,10 @@ test_rate__a_partition_waits__is_named(void **state)
     struct evc_readiness readiness = rate(&input);
     assert_in_range(readiness.score, 30, 45);
     assert_string_equal(readiness.reason[EVC_READINESS_LAG], "partition 3 is 12.5 s behind");
+    input.is_waiting_in_journal = true;
+    readiness = rate(&input);
+    assert_in_range(readiness.score, 30, 45);
+    assert_string_equal(readiness.reason[EVC_READINESS_LAG], "events wait in journals for 12.5 s");
 }
 
 static void

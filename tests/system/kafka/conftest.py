@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the tests on real brokers: see tools/pylib/evc/kafka.py for what can be done to them."""
+"""Fixtures of the tests on real brokers: see tools/pylib/evc/kafka.py for what can be done to them.
+
+What tests report (the lag before, during and after what they do) stands at the end of pytest's output, and in REPORT."""
 
 import pathlib
 import shutil
@@ -10,6 +12,9 @@ from evc import kafka
 
 # What brokers say, kept for looking at after the tests; their data goes.
 LOGS = pathlib.Path(__file__).resolve().parents[3] / "build" / "logs" / "kafka"
+REPORT = LOGS.with_name("kafka-lag.txt")
+
+reported = pytest.StashKey()
 
 
 def keep_logs(cluster, name):
@@ -37,3 +42,19 @@ def brokers_fixture(tmp_path, request):
         cluster.stop()
         keep_logs(cluster, f"{request.node.name}-{number}")
         assert not any(node.is_running() for node in cluster.nodes)
+
+
+@pytest.fixture(name="report")
+def report_fixture(pytestconfig):
+    """report(line): shown at the end, whether the test passes or not."""
+    return pytestconfig.stash.setdefault(reported, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    lines = config.stash.get(reported, [])
+    if lines:
+        REPORT.parent.mkdir(parents=True, exist_ok=True)
+        REPORT.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        terminalreporter.section("lag")
+        for line in lines:
+            terminalreporter.write_line(line)

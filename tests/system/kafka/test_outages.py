@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Under a steady load: the broker away and back, a leader killed, relays that come and go, more partitions. Afterwards all copies
-agree, nothing is lost and nothing unexplained. Each prints the lag before, during and after."""
+agree, nothing is lost and nothing unexplained. Each reports the lag before, during and after (conftest.py says where)."""
 
+import contextlib
+import pathlib
+import subprocess
 import threading
 import time
 
 import pytest
-from evc import memcache
-from helpers.system import run
+from evc import cache, memcache, metrics
+from helpers.system import program, run
 
 KEYS = 200
 BATCH = 20
 PAUSE_S = 0.02   # between batches: about 1,000 writes a second and region
-OUTAGE_S = 8.0
+OUTAGE_S = 30.0
 LOAD_LIMIT_S = 120.0
 GROWTH_LIMIT_S = 40.0
 JOIN_LIMIT_S = 30.0
+CATCH_UP_LIMIT_S = 30.0
+STOP_LIMIT_S = 5.0
 
 
 class Steady(threading.Thread):
@@ -58,19 +63,20 @@ class Steady(threading.Thread):
 
 
 @pytest.fixture(name="steady")
-def steady_fixture(brokers, system):
-    """Starts brokers and two regions on them under load: steady(brokers=1, **shape) -> (cluster, system, loads)."""
+def steady_fixture(brokers, system, report):
+    """Brokers and two regions on them under load: steady(title, copies=1, **shape) -> (cluster, system, loads, Lag)."""
     loads = []
 
-    def start(copies=1, **shape):
+    def start(title, copies=1, **shape):
         cluster = brokers(brokers=copies)
         s = system(brokers=cluster.bootstrap, regions=2, zones=2, **shape)
         loads.extend(Steady(s, region) for region in s.regions)
         for load in loads:
             load.start()
         wait_shipping(s)
-        wait_stored(loads, 2)
-        return cluster, s, loads
+        lag = Lag(s, title, report)
+        wait_stored(loads, 4)
+        return cluster, s, loads, lag
 
     yield start
     for load in loads:
@@ -94,18 +100,76 @@ def wait_stored(loads, rounds):
         time.sleep(0.02)
 
 
-def lag_line(s, when):
-    """Lag since the start, and what is on its way, of both directions."""
-    _, document = s.status()
-    pairs = [pair for pair in document["pairs"] if pair["group"] == "ship"]
-    print(f"  {when:<7}" + " · ".join(
-        f"{pair['source']} → {pair['destination']}: in flight {pair['in_flight']}, lag p50 "
-        f"{pair['lag_us']['p50'] / 1000:.1f} ms, p99 {pair['lag_us']['p99'] / 1000:.1f} ms, "
-        f"max {pair['lag_us']['max'] / 1000:.1f} ms"
-        for pair in pairs) + f" · in journals {document['journal_waiting']}")
+def shipping(document):
+    return [pair for pair in document["pairs"] if pair["group"] == "ship"]
 
 
-def check(s, loads):
+class Lag:
+    """Reports, for each part of a test, the lag of what became visible in it (bounds of buckets: at most so long) and
+    the longest that anything was seen to wait."""
+
+    NAME = "evcache_replication_lag_seconds_bucket"
+
+    def __init__(self, system, title, report):
+        self.system, self.title, self.report = system, title, report
+        self.counts = self.read()
+        self.worst = {}
+
+    def read(self):
+        """{(pair, relay, partition, bound in seconds): events}, over all relays that answer."""
+        found = {}
+        for relay in (address for region in self.system.regions.values() for address in region.relays):
+            with contextlib.suppress(OSError):
+                for labels, count in metrics.page(relay).all(self.NAME):
+                    pair = f"{labels['source']} → {labels['destination']}"
+                    found[pair, relay, labels["partition"], float(labels["le"])] = count
+        return found
+
+    def look(self):
+        """Notes what waits now."""
+        for pair in shipping(self.system.status()[1]):
+            worst = self.worst.setdefault(f"{pair['source']} → {pair['destination']}", pair)
+            if pair["waiting_us"] > worst["waiting_us"]:
+                self.worst[f"{pair['source']} → {pair['destination']}"] = pair
+        return self.worst.values()
+
+    def window(self, pair, counts):
+        """{bound: events at most so late} since the last note. A relay that was restarted counts from 0."""
+        sums = {}
+        for key, count in counts.items():
+            if key[0] == pair:
+                before = self.counts.get(key, 0)
+                sums[key[3]] = sums.get(key[3], 0) + (count - before if count >= before else count)
+        return sorted(sums.items())
+
+    def note(self, when):
+        """Reports the time since the last note."""
+        counts = self.read()
+        self.look()
+        for pair, worst in self.worst.items():
+            buckets = self.window(pair, counts)
+            total = buckets[-1][1]
+            p50, p99, most = (next(bound for bound, events in buckets if events >= total * share)
+                              for share in (0.5, 0.99, 1.0))
+            self.report(f"{self.title:<32} {when:<6} {pair:<18} {total:6.0f} events, lag p50 {p50:.3f} s, "
+                        f"p99 {p99:.3f} s, max {most:.3f} s; "
+                        f"longest waiting {worst['waiting_us'] / 1e6:.1f} s ({worst['state']})")
+        self.counts, self.worst = counts, {}
+
+    def wait_fine(self):
+        """Waits until no pair is behind any more."""
+        deadline = time.monotonic() + CATCH_UP_LIMIT_S
+        while any(pair["state"] != "fine" for pair in shipping(self.system.status()[1])):
+            assert time.monotonic() < deadline, self.system.status()
+            time.sleep(0.2)
+
+
+def check(s, loads, lag):
+    """The last part of each test: what comes now is as fast as before, and nothing is missing."""
+    lag.wait_fine()
+    lag.note("during")
+    wait_stored(loads, 5)
+    lag.note("after")
     for load in loads:
         load.stop()
     document = s.wait_quiet(60.0)
@@ -114,52 +178,89 @@ def check(s, loads):
         s.assert_converged(load.keys)
         for key in load.keys:
             assert set(s.values(key).values()) == {load.last[key]}, key
-    lag_line(s, "after")
+    keys = sum(len(load.keys) for load in loads)
+    lag.report(f"{lag.title:<32} end    {keys} of {keys} keys agree in all zones, lost 0, unexplained 0")
     return document
 
 
 def test_outages__broker_stopped__journals_hold_and_nothing_is_lost(steady):
-    cluster, s, loads = steady()
-    lag_line(s, "before")
+    cluster, s, loads, lag = steady("broker stopped for 30 s")
+    lag.note("before")
     cluster.node(1).stop()
     time.sleep(OUTAGE_S)
-    lag_line(s, "during")
+    for pair in lag.look():
+        # What waits is not in the queue: it is seen all the same.
+        assert pair["state"] == "stalled" and pair["journal_waiting_us"] >= 0.8 * OUTAGE_S * 1e6, pair
     cluster.start()
-    wait_stored(loads, 3)
-    check(s, loads)
+    check(s, loads, lag)
     assert max(load.slowest for load in loads) < 3.0  # no write waited for the queue
 
 
 def test_outages__leader_killed__another_takes_over(steady):
-    cluster, s, loads = steady(copies=3, partitions=4)
-    lag_line(s, "before")
+    cluster, s, loads, lag = steady("leader of three brokers killed", copies=3, partitions=4)
+    lag.note("before")
     topic = next(iter(topics(cluster)))
     cluster.node(cluster.leader(topic, 0)).kill()
     wait_stored(loads, 5)
-    lag_line(s, "during")
+    lag.look()
     wait_stored(loads, 10)
-    check(s, loads)
+    check(s, loads, lag)
 
 
 def topics(cluster):
     return [name for name in cluster.topic("--list").split() if not name.startswith("__")]
 
 
-def test_outages__relay_killed__the_other_carries_on(steady):
-    _, s, loads = steady(relays=2)
-    lag_line(s, "before")
+@contextlib.contextmanager
+def another_relay(s, region):
+    """A relay that was not there: the file names it from now on, and it is started beside the others."""
+    text = pathlib.Path(s.config).read_text(encoding="utf-8")
+    old = f"relays: [{', '.join(s.regions[region].relays)}]"
+    assert text.count(old) == 1
+    s.regions[region].relays.extend(f"127.0.0.1:{port}" for port in cache.free_ports(1))
+    s.config = s.directory / "grown.yaml"
+    s.config.write_text(text.replace(old, f"relays: [{', '.join(s.regions[region].relays)}]"), encoding="utf-8")
+    with open(s.directory / "another-relay.log", "wb") as log:
+        process = subprocess.Popen([program(), "relay", "--config", s.config, "--region", region, "--index", "1"],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield
+        process.terminate()
+        assert process.wait(STOP_LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def partitions_of(relay, **pair):
+    with contextlib.suppress(OSError):
+        return {int(labels["partition"])
+                for labels, _ in metrics.page(relay).all("evcache_replication_backlog_records", **pair)}
+    return set()
+
+
+def test_outages__relay_killed_and_one_added__they_share_the_partitions(steady):
+    _, s, loads, lag = steady("relay killed, another added")
+    lag.note("before")
     pid = s.kill("virginia/relay/0")
-    wait_stored(loads, 3)
-    lag_line(s, "during")
-    s.wait_restarted("virginia/relay/0", pid)
-    wait_stored(loads, 3)
-    check(s, loads)
+    with another_relay(s, "virginia"):
+        s.wait_restarted("virginia/relay/0", pid)
+        deadline = time.monotonic() + JOIN_LIMIT_S
+        while True:
+            lag.look()
+            shares = [partitions_of(relay, source="virginia", destination="oregon")
+                      for relay in s.regions["virginia"].relays]
+            if all(shares) and shares[0] | shares[1] == {0, 1, 2, 3} and not shares[0] & shares[1]:
+                break
+            assert time.monotonic() < deadline, shares
+            time.sleep(0.2)
+        check(s, loads, lag)
 
 
 @pytest.mark.parametrize("how", ["evcache", "kafka"])
 def test_outages__partitions_grow__without_a_restart(steady, how):
-    cluster, s, loads = steady(partitions=4)
-    lag_line(s, "before")
+    cluster, s, loads, lag = steady(f"partitions 4 to 16 by {how}", partitions=4)
+    lag.note("before")
     pids = s.up.pids()
     for topic in topics(cluster):
         assert cluster.partitions(topic) == 4
@@ -171,9 +272,9 @@ def test_outages__partitions_grow__without_a_restart(steady, how):
     deadline = time.monotonic() + GROWTH_LIMIT_S
     while not all(used_partitions(cluster, topic) == 16 for topic in topics(cluster)):
         assert time.monotonic() < deadline, [cluster.end_offsets(topic) for topic in topics(cluster)]
-    lag_line(s, "during")
-    wait_stored(loads, 10)
-    check(s, loads)
+    lag.look()
+    wait_stored(loads, 5)
+    check(s, loads, lag)
     assert s.up.pids() == pids
 
 

@@ -48,8 +48,8 @@ demo: all ## three regions on this machine, real data, all copies compared (QUEU
 	@test "$(QUEUE)" != kafka || tools/deps.sh --quiet --kafka
 	@tools/demo $(if $(QUEUE),--queue $(QUEUE))
 
-bench: deps-quiet all ## our speed and cost beside memcached's proxy, twemproxy and Redis (BENCH=--quick or --full)
-	@tools/deps.sh --quiet --bench
+bench: deps-quiet all ## our speed and cost beside memcached's proxy, twemproxy and Redis, on Kafka too (BENCH=--quick or --full)
+	@tools/deps.sh --quiet --bench --kafka
 	@bench/run $(BENCH)
 	@bench/pictures build/bench
 

@@ -18,7 +18,7 @@ packages="gcc libc6-dev make meson ninja-build pkgconf
     libjs-chart.js"
 # To test, format and lint.
 packages="$packages g++ clang clang-format clang-tidy libcmocka-dev python3 python3-pytest
-    chromium chromium-driver python3-selenium python3-lmdb"
+    chromium chromium-driver python3-selenium python3-lmdb valgrind"
 # To have a memcached: what its source package is fetched and compiled with, what its binary package is linked with.
 packages="$packages ca-certificates debian-archive-keyring dpkg-dev libevent-dev libsasl2-2"
 

@@ -2,12 +2,14 @@
 """Writes that reach another server: a whole evcache, and a Redis primary with its replica. Everything, the load generator
 included, shares the machine; the clock runs until the last write is visible at the other end."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 
-from evc import cache, memcache
+from evc import cache, kafka, memcache
 from evc.up import Up
 from evcdemo.play import CpuMeter
 from helpers import config
@@ -18,20 +20,23 @@ SETTLE_LIMIT_S = 120
 PIPELINE = 64
 CONNECTIONS = 8
 KEYS = 1000000
-IDLE_WRITES = 100
+IDLE_WRITES = 300
 
 
 class Replicated:
-    """`evcache up` with the shape given."""
+    """`evcache up` with the shape given. on_kafka: with a broker of its own."""
 
-    def __init__(self, program, directory, **shape):
-        self.program, self.directory = program, directory
-        directory.mkdir()
+    def __init__(self, program, directory, on_kafka=False, environment=None, **shape):
+        self.program, self.directory, self.environment = program, directory, dict(environment or os.environ)
+        directory.mkdir(parents=True)
         shape.setdefault("node", "memory: 1GiB")
+        if on_kafka:
+            self.environment["EVCACHE_KAFKA"] = kafka.jars().removesuffix("/*")
+            shape.update(brokers=f"127.0.0.1:{cache.free_ports(1)[0]}", queue="managed: true")
         self.path, self.regions = config.write(config.Shape(**shape), directory)
 
     def __enter__(self):
-        self.up = Up(self.program, self.path, self.directory)
+        self.up = Up(self.program, self.path, self.directory, environment=self.environment)
         self.up.wait_until_up()
         return self
 
@@ -48,31 +53,70 @@ class Replicated:
             time.sleep(0.02)
         raise SystemExit("bench/run: the other region did not get everything in time")
 
-    def load(self, seconds, *arguments):
-        done = subprocess.run([self.program, "bench", "--json", "--no-fill", "--warmup", "0", "--time", str(seconds), "--ratio", "0:1",
-                               "--keys", str(KEYS), "--connections", str(CONNECTIONS), *map(str, arguments),
+    def load(self, seconds, *arguments, keys=KEYS, fill=False):
+        arguments = [*(() if fill else ("--no-fill",)), "--keys", keys, *arguments]
+        done = subprocess.run([self.program, "bench", "--json", "--warmup", "0", "--time", str(seconds), "--ratio", "0:1",
+                               "--connections", str(CONNECTIONS), *map(str, arguments),
                                self.regions[0].proxies[0]], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"bench/run: {done.stderr or done.stdout}")
         return json.loads(done.stdout)
 
-    def write(self, seconds):
-        """Sets as fast as they are answered, then until all are visible abroad."""
-        self.load(0.5, "--pipeline", PIPELINE)
+    def write(self, seconds, *arguments, pipeline=PIPELINE, keys=KEYS, fill=False):
+        """Sets as fast as they are answered, then until all are visible abroad. fill: every key was set once before."""
+        arguments = ["--pipeline", pipeline, *arguments]
+        self.load(0.5, *arguments, keys=keys, fill=fill)
         self.settle()
         meter = CpuMeter(self.up)
         meter.start()
         begin = time.monotonic()
-        run = self.load(seconds, "--pipeline", PIPELINE)
+        run = self.load(seconds, *arguments, keys=keys)
         document = self.settle()
         took = time.monotonic() - begin
         cpu = {kind: value * 1e6 / run["requests"] for kind, value in meter.finish().items()}
-        nodes = cpu.pop("node")
+        nodes, broker = cpu.pop("node"), cpu.pop("broker")
         ours = sum(cpu.values())
         load = run["own_cpu_us_per_request"]
         return {"per_second": run["requests"] / took, "answered_per_second": run["per_second"],
-                "cpu_us": {**cpu, "nodes": nodes, "load": load, "all": ours + nodes + load}, "ours_to_nodes": ours / nodes,
+                "cpu_us": {**cpu, "nodes": nodes, "load": load, "all": ours + nodes + broker + load}, "ours_to_nodes": ours / nodes,
                 "lost": sum(pair["lost"] for pair in document["pairs"]), "unexplained": document["unexplained"]}
+
+
+    @contextlib.contextmanager
+    def without_relay(self):
+        """The first region's relay is away inside; afterwards it answers again."""
+        name = f"{self.regions[0].name}/relay/0"
+        os.kill(self.up.process.pid, signal.SIGSTOP)  # who would start it again
+        try:
+            pid = self.up.kill(name)
+            yield
+        finally:
+            os.kill(self.up.process.pid, signal.SIGCONT)
+        self.up.wait_restarted(name, pid)
+
+    def backlog(self, events):
+        """A destination's worth of events waits for the relay; then it takes them all. Bytes are of the machine's memory, or the disk."""
+        taken, second = 0, self.load(1, "--pipeline", PIPELINE)["requests"]
+        self.settle()
+        with self.without_relay():
+            while taken < events:
+                taken += self.load(min(20, max(1, (events - taken) / second)), "--pipeline", PIPELINE)["requests"]
+            begin = time.monotonic()
+        queue_bytes = sum(path.stat().st_blocks * 512 for path in (self.directory / "run" / "queue" / self.regions[0].name).iterdir()
+                          if path.is_file())
+        proxy, relay = (self.up.pids()[f"{self.regions[0].name}/{part}/0"] for part in ("proxy", "relay"))
+        document = self.settle()
+        took = time.monotonic() - begin
+        pair = between(document, self.regions[0].name, self.regions[1].name)
+        return {"value": taken, "per_second": taken / took, "queue_bytes_per_event": queue_bytes / taken,
+                "relay_bytes_max": most_bytes(relay), "proxy_bytes_max": most_bytes(proxy),
+                "coalesced": pair["outcomes"]["coalesced"], "lost": pair["lost"], "unexplained": document["unexplained"]}
+
+
+def most_bytes(pid):
+    """The most memory a process has had."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
 def between(document, source, destination):
@@ -84,14 +128,22 @@ def lag_ms(document, regions):
     return {f"{name}_ms": lag[name] / 1000 for name in ("p50", "p99", "p999")}
 
 
+def begin(system):
+    """One write, and until it is there: relays on Kafka share out partitions first. The relay's histogram has it too, as one of many."""
+    system.load(0.1, "--rate", 10)
+    system.settle()
+
+
 def lag_at(system, rate, seconds):
-    """The lag histogram is the relay's since its start: nothing else has been written."""
+    """The lag histogram is the relay's since its start: next to nothing else has been written."""
+    begin(system)
     run = system.load(seconds, "--rate", max(int(rate), 1))
     return {"per_second": run["per_second"], **lag_ms(system.settle(), system.regions)}
 
 
 def idle_lag(system):
-    """One write at a time, each read back from the other region until it is there; and what the relay measured."""
+    """What the relay measures of writes that come one by one."""
+    begin(system)
     with memcache.Client(system.regions[0].proxies[0]) as here:
         for number in range(IDLE_WRITES):
             assert here.ask(b"set idle-%d 0 0 1\r\nx" % number) == b"STORED"

@@ -19,6 +19,12 @@ def at(results, *path):
     return results
 
 
+def most_allocations(results):
+    """To two digits: the transactions of a batch are not a request's."""
+    found = at(results, "counts", "allocations")
+    return None if found is None else round(max(found.values()), 2)
+
+
 # (what, how it is found, must reach, aim, whether less is better, unit)
 TARGETS = [
     ("proxy GET, 16 pipelined, CPU to the built-in proxy's", lambda r: front_ratio(r, "get", 16), 0.55, 0.40, True, "x"),
@@ -30,6 +36,7 @@ TARGETS = [
      0, 0, True, ""),
     ("lag p99 at half of that rate", lambda r: at(r, "lag", "at", 50, "p99_ms"), 20, 5, True, " ms"),
     ("lag of a single write, p50", lambda r: at(r, "lag", "idle", "p50_ms"), 2, 0.5, True, " ms"),
+    ("allocations for a request, the most of any process", lambda r: most_allocations(r), 0, 0, True, ""),
 ]
 
 
@@ -72,6 +79,40 @@ def front_table(rows):
     return text
 
 
+def lag_table(found, where):
+    text = [f"## From write to visible, on {where}", "",
+            f"The highest rate was {number(found['highest'])} replicated sets a second.", "",
+            "| rate | p50 | p99 | p99.9 |", "|---|---|---|---|"]
+    rows = {f"{share} %: {number(row['per_second'])}/s": row for share, row in found["at"].items()}
+    rows["single writes"] = found["idle"]
+    return text + [f"| {name} | {row['p50_ms']:.2f} ms | {row['p99_ms']:.2f} ms | {row['p999_ms']:.2f} ms |"
+                   for name, row in rows.items()] + [""]
+
+
+def growth_table(name, rows):
+    if "cpu_us" in rows[0]:
+        text = [f"## More {name}", "", f"| {name} | sets a second | CPU per set, µs |", "|---|---|---|"]
+        text += [f"| {row['value']:,} | {row['per_second']:,.0f} | {row['cpu_us']['all']:.2f} |" for row in rows]
+        return text + [""]
+    text = [f"## {name[0].upper()}{name[1:]}", "",
+            "| waiting | taken a second | bytes of the queue each | relay, most memory | proxy, most memory | lost | unexplained |",
+            "|---|---|---|---|---|---|---|"]
+    text += [f"| {row['value']:,} | {row['per_second']:,.0f} | {row['queue_bytes_per_event']:.0f} | {row['relay_bytes_max'] / 2**20:.0f} MiB "
+             f"| {row['proxy_bytes_max'] / 2**20:.0f} MiB | {row['lost']} | {row['unexplained']} |" for row in rows]
+    return text + [""]
+
+
+def counts_table(found):
+    blocks = list(next(iter(found["instructions"].values())))
+    text = ["## Counted", "", "| instructions of the proxy's worker | " + " | ".join(f"{block} in one piece" for block in blocks) + " |",
+            "|---|" + "---|" * len(blocks)]
+    text += [f"| {kind.upper()} | " + " | ".join(f"{by_block[block]:,.0f}" for block in blocks) + " |"
+             for kind, by_block in found["instructions"].items()]
+    text += ["", "Allocations for a request, warm, half of them sets: "
+             + ", ".join(f"{part} {count:.4f}" for part, count in found["allocations"].items()) + ".", ""]
+    return text
+
+
 def report(results):
     """The results as Markdown."""
     about = results["machine"]
@@ -87,15 +128,13 @@ def report(results):
                  f"| evcache | {spread_text(ours['per_second'])} | {spread_text(ours['cpu_us']['all'])} |",
                  f"| Redis, primary and replica | {spread_text(ours['redis']['per_second'])} | {spread_text(ours['redis']['cpu_us'])} |", "",
                  "of which: " + ", ".join(f"{kind} {spread_text(value)}" for kind, value in ours["cpu_us"].items() if kind != "all"), ""]
-    if "lag" in results:
-        text += ["## From write to visible", "", "| rate | p50 | p99 | p99.9 |", "|---|---|---|---|"]
-        for share, row in results["lag"]["at"].items():
-            text.append(f"| {share} %: {number(row['per_second'])}/s | {row['p50_ms']:.2f} ms | {row['p99_ms']:.2f} ms | {row['p999_ms']:.2f} ms |")
-        idle = results["lag"]["idle"]
-        text += [f"| single writes | {idle['p50_ms']:.2f} ms | {idle['p99_ms']:.2f} ms | {idle['p999_ms']:.2f} ms |", ""]
+    for part, where in (("lag", "the embedded queue"), ("lag_on_kafka", "Kafka, one broker on the same cores")):
+        if part in results:
+            text += lag_table(results[part], where)
     for name, rows in results.get("growth", {}).items():
-        text += [f"## More {name}", "", f"| {name} | sets a second | CPU per set, µs |", "|---|---|---|"]
-        text += [f"| {row['value']} | {number(row['per_second'])} | {number(row['cpu_us']['all'])} |" for row in rows] + [""]
+        text += growth_table(name, rows)
+    if "counts" in results:
+        text += counts_table(results["counts"])
     text += ["## Targets", "", "| | measured | reach | aim | |", "|---|---|---|---|---|"]
     text += [f"| {row['what']} | {number(row['value'])}{row['unit']} | {number(row['reach'])} | {number(row['aim'])} | {row['verdict']} |"
              for row in results["targets"]]

@@ -6,15 +6,9 @@ as many as there are requests. What remains is for batches, whatever their size:
 buffers that a connection had given back while it rested. It stays far below half an allocation for a request.
 """
 
-import os
-import pathlib
-import struct
-import subprocess
-
 import pytest
-from helpers.system import TOP
+from helpers.allocations import Counter
 
-SOURCE = pathlib.Path(__file__).resolve().parent / "helpers" / "count_allocations.c"
 BLOCK = 500          # requests on their way at once
 BLOCKS_WARM = 40
 BLOCKS = 40          # that are counted: 20,000 requests
@@ -26,15 +20,9 @@ PROCESSES = ["virginia/proxy/0", "virginia/relay/0", "oregon/proxy/0"]
 @pytest.fixture(name="counted")
 def counted_fixture(system, tmp_path):
     """A running cache whose allocations are counted: (system, count(process name))."""
-    library = tmp_path / "count_allocations.so"
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, SOURCE], check=True, cwd=TOP)
-    running = system(regions=2, zones=2, nodes=2, environment={
-        **os.environ, "LD_PRELOAD": str(library), "EVC_ALLOCATIONS": str(tmp_path / "allocations")})
-
-    def count(name):
-        return struct.unpack("Q", (tmp_path / f"allocations.{running.pid(name)}").read_bytes())[0]
-
-    return running, count
+    counter = Counter(tmp_path)
+    running = system(regions=2, zones=2, nodes=2, environment=counter.environment)
+    return running, lambda name: counter.count(running.pid(name))
 
 
 def block_of(kind, number):

@@ -32,9 +32,14 @@ if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
 else
     say "unpacking prometheus of this system's archive"
     cd "$dir/package"
-    logged apt-get -o APT::Sandbox::User=root download prometheus
-    logged dpkg-deb -x prometheus_*.deb .
-    rm -f prometheus_*.deb
+    packages=prometheus
+    # Debian 13 has promtool in a package of its own.
+    apt-cache show promtool >/dev/null 2>&1 && packages="$packages promtool"
+    logged apt-get -o APT::Sandbox::User=root download $packages
+    for package in *.deb; do
+        logged dpkg-deb -x "$package" .
+    done
+    rm -f ./*.deb
     ln -sf package/usr/bin/prometheus package/usr/bin/promtool "$dir"
 fi
 logged runs

@@ -45,6 +45,13 @@ EVC_MUST_USE int evc_kafka_ensure_topic(rd_kafka_t *client,
                                         const struct evc_kafka_settings *settings,
                                         unsigned *ret_count, struct evc_error *error);
 
+/**
+ * Moves a position that is not in the log to where the group goes on (place.c). appended_us: of the
+ * last record before it, 0 if that is not known. false: the brokers do not say.
+ */
+EVC_MUST_USE bool evc_kafka_place(rd_kafka_t *client, const char *topic, int32_t partition,
+                                  uint64_t appended_us, uint64_t *position);
+
 /** The producer's half, and the handle of the queue. */
 struct evc_kafka {
     struct evc_queue queue; /* first */

@@ -4,8 +4,8 @@
  *
  * Accounting stays exact because nothing is skipped silently:
  *   - offsets are never chosen by the client library (auto.offset.reset=error). A position that is
- *     not there any more (retention, deleted records) is moved to the log's start, one beyond the
- *     end (an unclean election has cut the log) to its end; the numbers show what is missing.
+ *     not there any more (deleted records, an unclean election) is moved to where records are
+ *     (place.c); the numbers show what is missing.
  *   - a partition changes hands only after what is done has been committed (on_revoked), or, when
  *     the group has given this member up, without: then the next one takes it up where the last
  *     commit was, and sees the rest again.
@@ -226,31 +226,6 @@ flush_commits(struct kafka_consumer *consumer)
 
 /* --- partitions come and go --- */
 
-/** Moves a position to where records are: it has been deleted, or the log was cut before it. false:
- * the brokers do not say where that is. */
-static bool
-clamp_position(struct kafka_consumer *consumer, int32_t partition, uint64_t *position)
-{
-    int64_t low, high;
-    uint64_t to;
-
-    if (rd_kafka_query_watermark_offsets(consumer->client, topic_of(consumer), partition, &low,
-                                         &high,
-                                         CONSUMER_WATERMARKS_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return false;
-    }
-    to = *position < (uint64_t)low ? (uint64_t)low : *position;
-    to = to > (uint64_t)high ? (uint64_t)high : to;
-    if (to != *position) {
-        evc_log_warn("position is not in the log; what is missing is counted as lost",
-                     "group=%s partition=%d position=%llu log_start=%lld log_end=%lld",
-                     consumer->group, (int)partition, (unsigned long long)*position, (long long)low,
-                     (long long)high);
-    }
-    *position = to;
-    return true;
-}
-
 /** Takes up what the group's commits say. false: that cannot be read now. */
 static bool
 take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
@@ -268,22 +243,24 @@ take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *li
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *element = &list->elems[i];
         uint64_t position = element->offset >= 0 ? (uint64_t)element->offset : 0;
+        struct evc_kafka_part *part = &consumer->parts[element->partition % EVC_PARTITION_MAX];
 
         if (element->partition >= EVC_PARTITION_MAX) {
             continue; /* nobody writes there */
         }
-        if (evc_kafka_part_take_up(&consumer->parts[element->partition], position,
-                                   element->metadata, element->metadata_size) != EVC_OK) {
+        if (evc_kafka_part_take_up(part, position, element->metadata, element->metadata_size) !=
+            EVC_OK) {
             evc_log_error("the books beside a committed position cannot be read, they begin anew",
                           "group=%s partition=%d", consumer->group, (int)element->partition);
-            if (evc_kafka_part_take_up(&consumer->parts[element->partition], position, NULL, 0) !=
-                EVC_OK) {
+            if (evc_kafka_part_take_up(part, position, NULL, 0) != EVC_OK) {
                 return false;
             }
         }
         if (element->offset < 0) {
             element->offset = RD_KAFKA_OFFSET_BEGINNING;
-        } else if (clamp_position(consumer, element->partition, &position)) {
+        } else if (evc_kafka_place(consumer->client, topic_of(consumer), element->partition,
+                                   part->done_us, &position)) {
+            evc_kafka_part_place(part, position);
             element->offset = (int64_t)position; /* else an error will say that it is not there */
         }
     }
@@ -471,15 +448,22 @@ mend(struct kafka_consumer *consumer)
 
 /* --- polling --- */
 
-/** Puts a partition where records are. The seek is answered by records, or by the same error. */
+/** Puts a partition where records are. The seek is answered by records, or by the same error. Where
+ * that is behind what was handed out (the log was cut), the group is joined anew: what is open here
+ * has positions of a log that is no more. */
 static void
 start_part(struct kafka_consumer *consumer, int32_t partition, struct evc_kafka_part *part)
 {
     rd_kafka_topic_t *topic;
     uint64_t to = part->next;
 
-    if (!clamp_position(consumer, partition, &to)) {
+    if (!evc_kafka_place(consumer->client, topic_of(consumer), partition, part->last_appended_us,
+                         &to)) {
         return; /* tried again */
+    }
+    if (to < part->next && consumer->member) {
+        consumer->is_broken = true;
+        return;
     }
     topic = rd_kafka_topic_new(consumer->client, topic_of(consumer), NULL);
     if (topic && rd_kafka_seek(topic, partition, (int64_t)to, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {

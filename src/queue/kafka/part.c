@@ -5,9 +5,14 @@
 #include <assert.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/decimal.h"
 
 enum {
-    PART_METADATA_BYTES_MAX = (EVC_QUEUE_BLOB_BYTES_MAX + 2) / 3 * 4 + 1
+    PART_TIME_SIGN = '@', /* not of base64 */
+    PART_TIME_BYTES = 1 + EVC_DECIMAL_BYTES_MAX,
+    PART_METADATA_BYTES_MAX = (EVC_QUEUE_BLOB_BYTES_MAX + 2) / 3 * 4 + 1 + PART_TIME_BYTES,
 };
 
 static int
@@ -36,8 +41,30 @@ blob_from_metadata(struct evc_buf *blob, const char *metadata, size_t len)
     return EVC_OK;
 }
 
+/** Cuts the time off the end of a text; 0 if it has none. EVC_E_CORRUPT: that is no time. */
 static int
-metadata_from_blob(struct evc_buf *metadata, struct evc_slice blob)
+take_time(const char *metadata, size_t *len, uint64_t *ret_us)
+{
+    const char *sign = memrchr(metadata ? metadata : "", PART_TIME_SIGN, *len);
+    struct evc_slice digits;
+    uint64_t ms;
+
+    *ret_us = 0;
+    if (!sign) {
+        return EVC_OK;
+    }
+    digits.ptr = sign + 1;
+    digits.len = (size_t)(metadata + *len - digits.ptr);
+    if (!evc_decimal_parse_u64(digits, &ms)) {
+        return EVC_E_CORRUPT;
+    }
+    *ret_us = ms * 1000;
+    *len = (size_t)(sign - metadata);
+    return EVC_OK;
+}
+
+static int
+metadata_from_blob(struct evc_buf *metadata, struct evc_slice blob, uint64_t done_us)
 {
     size_t len = (blob.len + 2) / 3 * 4;
     char *tail;
@@ -51,6 +78,14 @@ metadata_from_blob(struct evc_buf *metadata, struct evc_slice blob)
                               (int)blob.len);
     }
     evc_buf_commit(metadata, len);
+    if (done_us == 0) {
+        return EVC_OK;
+    }
+    if (evc_buf_reserve(metadata, PART_TIME_BYTES, &tail) != EVC_OK) {
+        return EVC_E_NOMEM;
+    }
+    *tail = PART_TIME_SIGN;
+    evc_buf_commit(metadata, 1 + evc_decimal_format_u64(tail + 1, done_us / 1000));
     return EVC_OK;
 }
 
@@ -69,11 +104,21 @@ evc_kafka_part_take_up(struct evc_kafka_part *part, uint64_t position, const cha
     evc_buf_init(&part->blob, PART_METADATA_BYTES_MAX);
     evc_buf_init(&part->metadata, PART_METADATA_BYTES_MAX);
     part->handed = calloc(EVC_KAFKA_OPEN_MAX, sizeof(*part->handed));
-    rc = part->handed ? blob_from_metadata(&part->blob, metadata, metadata_len) : EVC_E_NOMEM;
+    rc = part->handed ? take_time(metadata, &metadata_len, &part->done_us) : EVC_E_NOMEM;
+    rc = rc ? rc : blob_from_metadata(&part->blob, metadata, metadata_len);
+    part->last_appended_us = part->done_us;
     if (rc != EVC_OK) {
         evc_kafka_part_drop(part);
     }
     return rc;
+}
+
+void
+evc_kafka_part_place(struct evc_kafka_part *part, uint64_t position)
+{
+    assert(part->handed_head == part->handed_tail);
+    part->committed = position;
+    part->next = position;
 }
 
 void
@@ -122,21 +167,41 @@ settle_handed(struct evc_kafka_part *part)
     part->events_committed = part->events_handed;
 }
 
+/** When the last record before a position was appended. */
+static uint64_t
+done_before(const struct evc_kafka_part *part, uint64_t position)
+{
+    uint64_t done_us = part->done_us;
+
+    for (uint64_t i = part->handed_tail; i < part->handed_head; i++) {
+        const struct evc_kafka_handed *handed = &part->handed[i % EVC_KAFKA_OPEN_MAX];
+
+        if (handed->position >= position) {
+            break;
+        }
+        done_us = handed->appended_us;
+    }
+    return done_us;
+}
+
 int
 evc_kafka_part_commit(struct evc_kafka_part *part, uint64_t position, struct evc_slice blob)
 {
+    uint64_t done_us;
     int rc;
 
     if (position > part->next) {
         return EVC_E_INVALID;
     }
-    rc = metadata_from_blob(&part->metadata, blob);
+    done_us = done_before(part, position);
+    rc = metadata_from_blob(&part->metadata, blob, done_us);
     if (rc != EVC_OK) {
         return rc;
     }
     evc_buf_clear(&part->blob);
     rc = evc_buf_append(&part->blob, blob);
     part->committed = position;
+    part->done_us = done_us;
     part->is_dirty = true;
     settle_handed(part);
     return rc;

@@ -7,7 +7,9 @@
  * offset has a text beside it (its metadata), and the blob is that text, base64. So whoever takes
  * the partition up, after a kill, a rebalance or a move of the group to other machines, has the
  * expected numbers of exactly that position; and since Kafka refuses commits of a member that the
- * group has given up, nobody can put old books under a new position. A broker takes 4096 bytes of
+ * group has given up, nobody can put old books under a new position. Behind the blob stands when
+ * the last record before the position was appended (`@` and milliseconds): an offset alone does not
+ * tell where to go on in a log that was cut. A broker takes 4096 bytes of
  * metadata unless its offset.metadata.max.bytes says more: enough for some 90 producers (journals
  * of the region's workers and relays). A commit that is too long is refused whole: the position
  * stays with its books, and the relay says so.
@@ -37,11 +39,12 @@ struct evc_kafka_part {
     uint64_t committed; /* what was last asked to be committed */
     uint64_t next;      /* the position after the last record handed out */
     uint64_t events_handed, events_committed;
-    uint64_t last_appended_us;
+    uint64_t last_appended_us; /* of the last record handed out, here or by whoever committed */
+    uint64_t done_us;          /* of the last record before the committed position; 0: not known */
     struct evc_kafka_handed *handed; /* a ring of EVC_KAFKA_OPEN_MAX */
     uint64_t handed_head, handed_tail;
     struct evc_buf blob;     /* as committed */
-    struct evc_buf metadata; /* the same in base64 */
+    struct evc_buf metadata; /* the same in base64, and done_us */
     bool is_dirty;           /* to be sent to the brokers */
     bool is_committing;      /* on its way there */
     bool wants_start;        /* its position is not there (any more): to be put where records are */
@@ -51,6 +54,9 @@ struct evc_kafka_part {
  * EVC_E_CORRUPT: that is not base64. */
 EVC_MUST_USE int evc_kafka_part_take_up(struct evc_kafka_part *part, uint64_t position,
                                         const char *metadata, size_t metadata_len);
+
+/** Nothing is handed out yet: it is to go on at another position. */
+void evc_kafka_part_place(struct evc_kafka_part *part, uint64_t position);
 
 /** Frees; the partition is not owned any more. */
 void evc_kafka_part_drop(struct evc_kafka_part *part);

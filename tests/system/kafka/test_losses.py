@@ -9,6 +9,7 @@ from evc import memcache
 
 KEYS = [b"key-%04d" % number for number in range(2000)]
 HOLD_LIMIT_S = 5.0
+READ_AGAIN_S = 6.0  # more than what a group reads again of a log that was cut (place.c)
 
 
 def write_all(client, keys, value):
@@ -56,6 +57,14 @@ def produced(s, source, destination):
     return [cell["produced"] for cell in pair_of(document, source, destination)["partitions"]]
 
 
+def stale_keys(s):
+    """Keys whose item in oregon is not that of virginia, in value or version."""
+    with s.node("oregon") as node:
+        there = {key: node.peek(key) for key in KEYS}
+    with s.node("virginia") as node:
+        return {key for key in KEYS if node.peek(key) != there[key]}
+
+
 def test_losses__records_deleted_before_they_are_read__counted_per_partition(brokers, system):
     cluster = brokers()
     s = system(brokers=cluster.bootstrap, regions=2, zones=1, partitions=4)
@@ -77,12 +86,43 @@ def test_losses__records_deleted_before_they_are_read__counted_per_partition(bro
     assert sum(in_them) == len(deleted) and min(in_them) > 0, in_them
     assert [cell["lost"] for cell in pair["partitions"]] == in_them, pair
     assert pair["unexplained"] == 0, pair
-    with s.node("oregon") as node:
-        there = {key: node.peek(key) for key in KEYS}
-    with s.node("virginia") as node:
-        stale = {key for key in KEYS if node.peek(key) != there[key]}
-    assert stale == set(deleted)
-    assert all(there[key].value == b"new" for key in kept)
+    assert stale_keys(s) == set(deleted)
+
+
+def test_losses__brokers_lose_what_they_acknowledged__counted_to_the_event(brokers, system):
+    cluster = brokers(brokers=3)
+    s = system(brokers=cluster.bootstrap, regions=2, zones=1, partitions=1,
+               queue="replication: 2, topic: {min.insync.replicas: 1, unclean.leader.election.enable: true}")
+    topic = "evcache.test.virginia"
+    seen, unseen, later = KEYS[::4], KEYS[1::4], KEYS[2::4]
+    with s.proxy("virginia") as client:
+        write_all(client, KEYS, b"old")
+        s.wait_quiet()
+        time.sleep(READ_AGAIN_S)  # else these would be read again, and what is lost mended with them
+        leader = cluster.leader(topic, 0)
+        follower, = set(cluster.metadata(topic)["replicas"][0]) - {leader}
+        cluster.node(follower).stop()  # what comes now it does not have
+        for start in range(0, len(seen), 50):
+            write_all(client, seen[start:start + 50], b"new")
+            wait_appended(s)
+        s.wait_quiet()
+        position = cluster.end_offsets(topic)[0]
+        with without_relay(s, "virginia"):
+            before = sum(produced(s, "virginia", "oregon"))
+            write_all(client, unseen, b"new")
+            wait_appended(s)
+            in_them = sum(produced(s, "virginia", "oregon")) - before
+            cluster.node(leader).kill()
+            cluster.node(follower).start()
+            assert cluster.leader(topic, 0, other_than=leader) == follower
+            write_all(client, later, b"new")
+            wait_appended(s)
+            # The group has passed the end of this log; what is new lies before its position.
+            assert cluster.end_offsets(topic)[0] < position
+    document = s.wait_quiet(60.0)
+    pair = pair_of(document, "virginia", "oregon")
+    assert in_them == len(unseen) and pair["lost"] == in_them and pair["unexplained"] == 0, pair
+    assert stale_keys(s) == set(unseen)
 
 
 def test_losses__journal_full_while_no_broker_answers__counted_to_the_event(brokers, system):

@@ -35,9 +35,33 @@ test_kafka_part__books__come_back_from_their_text(void **state)
 }
 
 static void
+test_kafka_part__time_of_the_last_record_done__comes_back_with_the_books(void **state)
+{
+    struct evc_kafka_part from = {0}, to = {0};
+    struct evc_slice text;
+
+    (void)state;
+    assert_int_equal(evc_kafka_part_take_up(&from, 10, NULL, 0), EVC_OK);
+    assert_true(evc_kafka_part_hand_out(&from, 10, 3, 1000000));
+    assert_true(evc_kafka_part_hand_out(&from, 11, 4, 2000000));
+    assert_true(evc_kafka_part_hand_out(&from, 12, 4, 3000000));
+    assert_int_equal(evc_kafka_part_commit(&from, 12, EVC_SLICE("books")), EVC_OK);
+    text = evc_buf_slice(&from.metadata);
+    assert_int_equal(evc_kafka_part_take_up(&to, 12, text.ptr, text.len), EVC_OK);
+    assert_int_equal(to.done_us, 2000000);
+    assert_true(evc_slice_equal(evc_buf_slice(&to.blob), EVC_SLICE("books")));
+    evc_kafka_part_place(&to, 5); /* the log was cut */
+    assert_true(evc_kafka_part_hand_out(&to, 5, 1, 4000000));
+    assert_int_equal(evc_kafka_part_commit(&to, 6, EVC_SLICE("books")), EVC_OK);
+    assert_int_equal(to.done_us, 4000000);
+    evc_kafka_part_drop(&from);
+    evc_kafka_part_drop(&to);
+}
+
+static void
 test_kafka_part__text_of_somebody_else__is_corrupt(void **state)
 {
-    static const char *const texts[] = {"abc", "a b c d*", "!!!!"};
+    static const char *const texts[] = {"abc", "a b c d*", "!!!!", "@", "@x", "abcd@-1"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -100,6 +124,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kafka_part__books__come_back_from_their_text),
+        cmocka_unit_test(test_kafka_part__time_of_the_last_record_done__comes_back_with_the_books),
         cmocka_unit_test(test_kafka_part__text_of_somebody_else__is_corrupt),
         cmocka_unit_test(test_kafka_part__backlog__has_what_was_read_and_says_what_was_not),
         cmocka_unit_test(test_kafka_part__too_many_open__are_kept_back),

@@ -337,8 +337,8 @@ def _receive(sock, count):
 
 
 def metadata(address, topic=None):
-    """What a broker knows: {"brokers": {number}, "controller": number, "partitions": {number: leader or -1}}.
-    Raises OSError where it does not answer."""
+    """What a broker knows: {"brokers": {number}, "controller": number, "partitions": {number: leader or -1},
+    "replicas": {number: [broker]}}. Raises OSError where it does not answer."""
     host, port = address.rsplit(":", 1)
     names = b"" if topic is None else struct.pack(">h", len(topic)) + topic.encode()
     client = b"evcache-tests"
@@ -360,18 +360,21 @@ def metadata(address, topic=None):
     def read_partition():
         reader.number("h")
         number, leader = reader.number("i"), reader.number("i")
-        reader.list(lambda: reader.number("i"))
-        reader.list(lambda: reader.number("i"))
-        return number, leader
+        copies = reader.list(lambda: reader.number("i"))
+        reader.list(lambda: reader.number("i"))  # those in sync
+        return number, leader, copies
 
     def read_topic():
         reader.number("h")
         reader.text()
         reader.number("b")
-        return dict(reader.list(read_partition))
+        return reader.list(read_partition)
 
     brokers = set(reader.list(read_broker))
     reader.text()  # cluster id
     controller = reader.number("i")
     topics = reader.list(read_topic)
-    return {"brokers": brokers, "controller": controller, "partitions": topics[0] if topics else {}}
+    partitions = topics[0] if topics else []
+    return {"brokers": brokers, "controller": controller,
+            "partitions": {number: leader for number, leader, _ in partitions},
+            "replicas": {number: copies for number, _, copies in partitions}}

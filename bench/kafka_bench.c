@@ -95,7 +95,7 @@ run(struct evc_queue *queue, unsigned events_per_record)
     }
     evc_record_writer_finish(&writer);
     evc_buf_finish(&out);
-    return (cpu_us() - begin_us) / EVENTS;
+    return (cpu_us() - begin_us) / (double)EVENTS;
 }
 
 static int

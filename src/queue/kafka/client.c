@@ -185,7 +185,7 @@ evc_kafka_check_properties(const struct evc_kafka_options *options, struct evc_e
 {
     struct evc_kafka_settings settings = {.options = *options};
     rd_kafka_conf_t *conf = evc_kafka_conf(&settings, admin_defaults, error);
-    rd_kafka_t *client;
+    rd_kafka_t *client = NULL;
     int rc = conf ? evc_kafka_client(RD_KAFKA_PRODUCER, conf, &client, error) : EVC_E_CONFIG;
 
     if (rc == EVC_OK) {
@@ -372,7 +372,7 @@ evc_kafka_set_partitions(const struct evc_kafka_options *options, unsigned count
 {
     struct evc_kafka_settings settings = {.options = *options};
     rd_kafka_conf_t *conf = evc_kafka_conf(&settings, admin_defaults, error);
-    rd_kafka_t *client;
+    rd_kafka_t *client = NULL;
     unsigned before = 0;
     int rc = conf ? evc_kafka_client(RD_KAFKA_PRODUCER, conf, &client, error) : EVC_E_CONFIG;
 

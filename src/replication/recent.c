@@ -12,7 +12,8 @@
 #include "base/hash.h"
 
 enum {
-    RECENT_NONE = UINT32_MAX
+    RECENT_NONE = UINT32_MAX,
+    WRITER_UNKNOWN = UINT32_MAX, /* of what was fed before we looked: no writer has this number */
 };
 
 struct recent_entry {
@@ -27,11 +28,17 @@ struct recent_entry {
     uint32_t partition;
 };
 
+/** The latest of a time over all writers, and over all but the one who has it. */
+struct writer_time {
+    uint64_t latest_us, others_us;
+    uint32_t latest_writer;
+};
+
 struct partition_time {
     bool has_begun;
-    bool is_unknown;            /* something may have been fed before its first position */
-    uint64_t complete_since_us; /* every event fed after it is remembered */
-    uint64_t hazy_until_us;     /* events noted until then may cross one that is not remembered */
+    bool is_unknown;                   /* something may have been fed before its first position */
+    struct writer_time complete_since; /* every event of the writer fed after it is remembered */
+    struct writer_time hazy_until;     /* noted until then: may cross one that is not remembered */
 };
 
 struct evc_recent {
@@ -83,6 +90,29 @@ evc_recent_destroy(struct evc_recent *recent)
     }
 }
 
+/* --- times of writers --- */
+
+static void
+raise_to(struct writer_time *time, uint32_t writer, uint64_t us)
+{
+    if (writer == time->latest_writer) {
+        time->latest_us = us > time->latest_us ? us : time->latest_us;
+    } else if (us > time->latest_us) {
+        *time = (struct writer_time){
+            .latest_us = us, .others_us = time->latest_us, .latest_writer = writer};
+    } else if (us > time->others_us) {
+        time->others_us = us;
+    }
+}
+
+static uint64_t
+latest_of_others(const struct writer_time *time, uint32_t writer)
+{
+    return writer == time->latest_writer ? time->others_us : time->latest_us;
+}
+
+/* --- entries --- */
+
 static struct recent_entry *
 entry_find(const struct evc_recent *recent, uint64_t hash)
 {
@@ -116,20 +146,24 @@ seen_window_us(const struct evc_recent *recent)
     return 2 * (uint64_t)recent->window_us;
 }
 
+static void
+forget_writer(struct evc_recent *recent, const struct recent_entry *entry, uint32_t writer)
+{
+    struct partition_time *time = &recent->partitions[entry->partition];
+
+    raise_to(&time->complete_since, writer, entry->fed_us);
+    raise_to(&time->hazy_until, writer, entry->seen_us + seen_window_us(recent));
+}
+
 /** Makes room: the oldest entry is forgotten, which its partition must know. */
 static uint32_t
 entry_forget(struct evc_recent *recent)
 {
     uint32_t index = recent->oldest;
     const struct recent_entry *entry = &recent->entries[index];
-    struct partition_time *time = &recent->partitions[entry->partition];
 
-    if (entry->fed_us > time->complete_since_us) {
-        time->complete_since_us = entry->fed_us;
-    }
-    if (entry->seen_us + seen_window_us(recent) > time->hazy_until_us) {
-        time->hazy_until_us = entry->seen_us + seen_window_us(recent);
-    }
+    forget_writer(recent, entry, entry->last_writer);
+    forget_writer(recent, entry, evc_version_writer(entry->newest));
     entry_unlink(recent, index);
     recent->oldest = (index + 1) % recent->max;
     return index;
@@ -163,6 +197,19 @@ may_have_crossed(const struct evc_recent *recent, const struct recent_entry *ent
            place->seen_us <= entry->seen_us + seen_window_us(recent);
 }
 
+/** Whether a write that crossed an event of a key that is not remembered may have been forgotten.
+ */
+static bool
+is_blind(const struct evc_recent *recent, const struct partition_time *time,
+         const struct evc_event *event, const struct evc_recent_place *place)
+{
+    uint32_t writer = evc_version_writer(event->version);
+    uint64_t complete_since_us = latest_of_others(&time->complete_since, writer);
+
+    return (complete_since_us != 0 && event->written_us <= complete_since_us + recent->window_us) ||
+           place->seen_us < latest_of_others(&time->hazy_until, writer);
+}
+
 static unsigned
 compare(const struct evc_recent *recent, struct recent_entry *entry, const struct evc_event *event,
         const struct evc_recent_place *place)
@@ -193,8 +240,8 @@ begin(const struct evc_recent *recent, struct partition_time *time,
 {
     time->has_begun = true;
     if (place->position != 0 || time->is_unknown) {
-        time->complete_since_us = place->fed_us;
-        time->hazy_until_us = place->seen_us + seen_window_us(recent);
+        raise_to(&time->complete_since, WRITER_UNKNOWN, place->fed_us);
+        raise_to(&time->hazy_until, WRITER_UNKNOWN, place->seen_us + seen_window_us(recent));
     }
 }
 
@@ -205,7 +252,7 @@ evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
     uint64_t hash = evc_hash_key(event->key);
     struct partition_time *time = &recent->partitions[place->partition];
     struct recent_entry *entry = entry_find(recent, hash);
-    bool is_blind;
+    unsigned signs;
 
     assert(place->partition < EVC_PARTITION_MAX);
     if (!time->has_begun) {
@@ -214,9 +261,7 @@ evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
     if (entry) {
         return compare(recent, entry, event, place);
     }
-    is_blind = (event->written_us <= time->complete_since_us + recent->window_us &&
-                time->complete_since_us != 0) ||
-               place->seen_us < time->hazy_until_us;
+    signs = is_blind(recent, time, event, place) ? EVC_RECENT_BLIND : 0;
     entry_add(recent, &(struct recent_entry){
                           .hash = hash,
                           .newest = event->version,
@@ -227,7 +272,7 @@ evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
                           .expiry_s = event->expiry_s,
                           .partition = place->partition,
                       });
-    return is_blind ? EVC_RECENT_BLIND : 0;
+    return signs;
 }
 
 void

@@ -4,11 +4,13 @@
  * newest version of each key, who wrote last and when. Bounded: at the bound the oldest is
  * forgotten.
  *
- * Invariant: of a partition, every event fed after `complete since` is remembered. An event for a
- * key that is not remembered is a sign of trouble (blind) when a write crossing it may have been
- * fed before that, by its own times or by when it was noted here; so a restart and a long wait in a
- * journal are covered, and in a backlog old times look like live ones. Pure. Used by repair.c
- * alone.
+ * Invariant: of a partition, every event of a writer fed after that writer's `complete since` is
+ * remembered. An event for a key that is not remembered is a sign of trouble (blind) when a write
+ * of another writer crossing it may have been fed before that, by its own times or by when it was
+ * noted here; so a restart and a long wait in a journal are covered, and in a backlog old times
+ * look like live ones. What was forgotten of the event's own writer does not count: one writer's
+ * writes of a key reach every zone in their order, so with one writer nothing is ever blind,
+ * however fast events are forgotten. Pure. Used by repair.c alone.
  */
 #ifndef EVC_REPLICATION_RECENT_H
 #define EVC_REPLICATION_RECENT_H
@@ -24,7 +26,7 @@ struct evc_recent;
 enum evc_recent_sign {
     EVC_RECENT_TWO_WRITERS = 1 << 0, /* another writer, and the writes may have crossed */
     EVC_RECENT_INVERSION = 1 << 1,   /* older than one seen for its key */
-    EVC_RECENT_BLIND = 1 << 2,       /* a write that crossed it may have been forgotten */
+    EVC_RECENT_BLIND = 1 << 2,       /* another writer's that crossed it may have been forgotten */
 };
 
 /** max: events remembered. NULL only without memory. */

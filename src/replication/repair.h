@@ -30,7 +30,7 @@
 
 enum {
     EVC_REPAIR_ITEMS_MAX_DEFAULT = 65536,   /* keys under repair */
-    EVC_REPAIR_RECENT_MAX_DEFAULT = 262144, /* events remembered for the window */
+    EVC_REPAIR_RECENT_MAX_DEFAULT = 524288, /* events remembered for the window: 64 bytes each */
 };
 
 struct evc_repair_options {

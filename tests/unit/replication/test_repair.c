@@ -411,23 +411,55 @@ test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know(void **sta
     assert_int_equal(stats().blind_total, 1);
 }
 
+/** The first four of eight events are forgotten again. */
 static void
-test_repair__waited_in_a_journal_past_memory__is_looked_at(void **state)
+outgrow_memory(void)
 {
     char key[16];
 
-    (void)state;
     make_repair(4);
     for (unsigned i = 0; i < 8; i++) {
         snprintf(key, sizeof(key), "key-%u", i);
         offer_at(version_of(i, 1), 0, key, f.now.unix_us);
     }
-    assert_int_equal(stats().blind_total, 3); /* since the first was forgotten for the fifth */
+}
+
+static void
+test_repair__one_writer_past_memory__nothing_to_look_at(void **state)
+{
+    (void)state;
+    outgrow_memory();
+    offer_at(version_of(20, 1), 0, "delayed", f.now.unix_us - 10000000);
+    assert_int_equal(stats().blind_total, 0);
+}
+
+static void
+test_repair__another_writer_past_memory__is_looked_at(void **state)
+{
+    (void)state;
+    outgrow_memory();
+    offer_at(version_of(8, 2), 0, "other", f.now.unix_us);
+    assert_int_equal(stats().blind_total, 1);
     skip_ms(10000);
-    offer_at(version_of(20, 1), 0, "fresh", f.now.unix_us);
-    assert_int_equal(stats().blind_total, 3);
-    offer_at(version_of(21, 1), 0, "delayed", f.now.unix_us - 10000000);
-    assert_int_equal(stats().blind_total, 4);
+    offer_at(version_of(20, 2), 0, "fresh", f.now.unix_us);
+    assert_int_equal(stats().blind_total, 1);
+    offer_at(version_of(21, 2), 0, "delayed", f.now.unix_us - 10000000); /* in a journal */
+    assert_int_equal(stats().blind_total, 2);
+}
+
+static void
+test_repair__newest_of_a_third_writer_past_memory__is_looked_at(void **state)
+{
+    (void)state;
+    make_repair(1);
+    offer_at(version_of(9, 2), 0, "key", f.now.unix_us);
+    skip_ms(10000);
+    offer_at(version_of(1, 1), 0, "key", f.now.unix_us); /* older, later */
+    assert_int_equal(stats().inversions_total, 1);
+    offer_at(version_of(10, 1), 0, "other", f.now.unix_us);
+    assert_int_equal(stats().blind_total, 0);
+    offer_at(version_of(2, 1), 0, "key", f.now.unix_us); /* older than what is forgotten */
+    assert_int_equal(stats().blind_total, 1);
 }
 
 static void
@@ -462,7 +494,9 @@ main(void)
         CASE(test_repair__asked_again_while_settling__is_one_repair),
         CASE(test_repair__asked_without_pause_beside_others__is_looked_at_all_the_same),
         CASE(test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know),
-        CASE(test_repair__waited_in_a_journal_past_memory__is_looked_at),
+        CASE(test_repair__one_writer_past_memory__nothing_to_look_at),
+        CASE(test_repair__another_writer_past_memory__is_looked_at),
+        CASE(test_repair__newest_of_a_third_writer_past_memory__is_looked_at),
         CASE(test_repair__version_beyond_drift__is_abandoned),
     };
 

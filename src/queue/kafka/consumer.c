@@ -10,9 +10,8 @@
  *     the group has given this member up, without: then the next one takes it up where the last
  *     commit was, and sees the rest again.
  *
- * Commits are sent together once per poll, one request at a time, and answered later; one that
- * fails is sent again. With no room for records the partitions are paused, and the group is served
- * all the same.
+ * With no room for records the partitions are paused, and the group is served all the same. What
+ * leaves for the brokers is in commit.c.
  *
  * Thread: the consumer's; librdkafka's callbacks are run from within poll.
  */
@@ -26,36 +25,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "queue/kafka/client.h"
-#include "queue/kafka/part.h"
+#include "queue/kafka/consumer.h"
 
 enum {
-    CONSUMER_RECORDS_MAX = 64, /* handed out by one poll */
-    CONSUMER_ERRORS_MAX = 32,  /* events that are no records, in one poll */
+    CONSUMER_ERRORS_MAX = 32, /* events that are no records, in one poll */
     CONSUMER_COMMITTED_MS = 5000,
-    CONSUMER_FLUSH_MS = 2000, /* for commits before a partition or the group is left */
-    CONSUMER_RETRY_MS = 1000,
     CONSUMER_WATERMARKS_MS = 1000,
-};
-
-struct kafka_consumer {
-    struct evc_queue_consumer consumer; /* first */
-    struct evc_kafka *kafka;
-    struct evc_queue_member *member; /* NULL: fixed partitions */
-    char group[256];
-    rd_kafka_t *client;
-    rd_kafka_queue_t *events;  /* what poll reads */
-    rd_kafka_queue_t *commits; /* answers to commits */
-    int wake_fd;
-    struct evc_kafka_part parts[EVC_PARTITION_MAX];
-    rd_kafka_message_t *handed[CONSUMER_RECORDS_MAX]; /* by the last poll */
-    size_t handed_count;
-    rd_kafka_message_t *held; /* came while there was no room */
-    bool is_paused;
-    bool is_committing;
-    bool is_commit_failing;
-    bool is_broken; /* to be made anew */
-    uint64_t commit_due_us, start_due_us, make_due_us;
 };
 
 static const char *const consumer_defaults[] = {
@@ -90,150 +65,40 @@ static const char *const consumer_defaults[] = {
     NULL,
 };
 
-static struct kafka_consumer *
+static struct evc_kafka_consumer *
 consumer_of(struct evc_queue_consumer *consumer)
 {
-    return (struct kafka_consumer *)consumer;
-}
-
-static const char *
-topic_of(const struct kafka_consumer *consumer)
-{
-    return consumer->kafka->settings.options.topic;
-}
-
-static struct evc_kafka_part *
-part_of(struct kafka_consumer *consumer, int32_t partition)
-{
-    if (partition < 0 || partition >= EVC_PARTITION_MAX || !consumer->parts[partition].is_owned) {
-        return NULL;
-    }
-    return &consumer->parts[partition];
+    return (struct evc_kafka_consumer *)consumer;
 }
 
 /** A list of the partitions this consumer has. The caller's. */
 static rd_kafka_topic_partition_list_t *
-own_list(const struct kafka_consumer *consumer)
+own_list(const struct evc_kafka_consumer *consumer)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(EVC_PARTITION_MAX);
 
     for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
         if (consumer->parts[i].is_owned) {
-            rd_kafka_topic_partition_list_add(list, topic_of(consumer), i);
+            rd_kafka_topic_partition_list_add(list, kafka_topic_of(consumer), i);
         }
     }
     return list;
-}
-
-/* --- commits --- */
-
-static void
-on_committed(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
-             void *opaque)
-{
-    struct kafka_consumer *consumer = opaque;
-
-    (void)client;
-    consumer->is_committing = false;
-    consumer->is_commit_failing = false;
-    for (int i = 0; list && i < list->cnt; i++) {
-        struct evc_kafka_part *part = part_of(consumer, list->elems[i].partition);
-        rd_kafka_resp_err_t of_part = err ? err : list->elems[i].err;
-
-        if (!part || !part->is_committing) {
-            continue;
-        }
-        part->is_committing = false;
-        if (of_part != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            part->is_dirty = true;
-            /* While the group rebalances it says so, and takes the same a moment later. */
-            consumer->is_commit_failing = of_part != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
-            consumer->commit_due_us = evc_clock_mono_us() + (uint64_t)CONSUMER_RETRY_MS * 1000;
-            evc_log_debug("commit failed", "group=%s partition=%d why=\"%s\"", consumer->group,
-                          (int)list->elems[i].partition, rd_kafka_err2str(of_part));
-        }
-    }
-}
-
-/** Sends all that is dirty in one request, unless one is on its way or a failed one waits. */
-static void
-send_commits(struct kafka_consumer *consumer)
-{
-    rd_kafka_topic_partition_list_t *list;
-
-    if (consumer->is_committing || evc_clock_mono_us() < consumer->commit_due_us) {
-        return;
-    }
-    list = rd_kafka_topic_partition_list_new(EVC_PARTITION_MAX);
-    for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
-        struct evc_kafka_part *part = &consumer->parts[i];
-        rd_kafka_topic_partition_t *element;
-        struct evc_slice metadata;
-
-        if (!part->is_owned || !part->is_dirty) {
-            continue;
-        }
-        metadata = evc_buf_slice(&part->metadata);
-        element = rd_kafka_topic_partition_list_add(list, topic_of(consumer), i);
-        element->offset = (int64_t)part->committed;
-        element->metadata = strndup(metadata.ptr ? metadata.ptr : "", metadata.len);
-        element->metadata_size = element->metadata ? metadata.len : 0;
-        part->is_dirty = false;
-        part->is_committing = true;
-    }
-    if (list->cnt > 0) {
-        consumer->is_committing = true;
-        if (rd_kafka_commit_queue(consumer->client, list, consumer->commits, on_committed,
-                                  consumer) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            on_committed(consumer->client, RD_KAFKA_RESP_ERR__FAIL, list, consumer);
-        }
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void
-serve_commits(struct kafka_consumer *consumer, int timeout_ms)
-{
-    (void)rd_kafka_queue_poll_callback(consumer->commits, timeout_ms);
-}
-
-static bool
-has_commits(const struct kafka_consumer *consumer)
-{
-    bool has = consumer->is_committing;
-
-    for (unsigned i = 0; i < EVC_PARTITION_MAX && !has; i++) {
-        has = consumer->parts[i].is_owned && consumer->parts[i].is_dirty;
-    }
-    return has;
-}
-
-/** Sends and waits, within bounds. What fails is taken up from the commit before it. */
-static void
-flush_commits(struct kafka_consumer *consumer)
-{
-    uint64_t until_us = evc_clock_mono_us() + (uint64_t)CONSUMER_FLUSH_MS * 1000;
-
-    consumer->commit_due_us = 0;
-    while (has_commits(consumer) && evc_clock_mono_us() < until_us) {
-        send_commits(consumer);
-        serve_commits(consumer, 100);
-        if (consumer->is_commit_failing) {
-            break;
-        }
-    }
 }
 
 /* --- partitions come and go --- */
 
 /** Takes up what the group's commits say. false: that cannot be read now. */
 static bool
-take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
+take_up_all(struct evc_kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_resp_err_t err = rd_kafka_committed(consumer->client, list, CONSUMER_COMMITTED_MS);
 
     for (int i = 0; i < list->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         err = list->elems[i].err;
+    }
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR && consumer->member &&
+        !evc_kafka_copy_read(&consumer->copy, list)) {
+        err = RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         evc_log_debug("committed positions cannot be read", "group=%s why=\"%s\"", consumer->group,
@@ -258,7 +123,7 @@ take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *li
         }
         if (element->offset < 0) {
             element->offset = RD_KAFKA_OFFSET_BEGINNING;
-        } else if (evc_kafka_place(consumer->client, topic_of(consumer), element->partition,
+        } else if (evc_kafka_place(consumer->client, kafka_topic_of(consumer), element->partition,
                                    part->done_us, &position)) {
             evc_kafka_part_place(part, position);
             element->offset = (int64_t)position; /* else an error will say that it is not there */
@@ -268,10 +133,10 @@ take_up_all(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *li
 }
 
 static void
-tell_assigned(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list)
+tell_assigned(struct evc_kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
-        struct evc_kafka_part *part = part_of(consumer, list->elems[i].partition);
+        struct evc_kafka_part *part = kafka_part_of(consumer, list->elems[i].partition);
 
         if (part) {
             consumer->member->on_assigned(consumer->member, (uint32_t)list->elems[i].partition,
@@ -281,7 +146,7 @@ tell_assigned(struct kafka_consumer *consumer, const rd_kafka_topic_partition_li
 }
 
 static void
-drop_held(struct kafka_consumer *consumer)
+drop_held(struct evc_kafka_consumer *consumer)
 {
     if (consumer->held) {
         rd_kafka_message_destroy(consumer->held);
@@ -290,9 +155,9 @@ drop_held(struct kafka_consumer *consumer)
 }
 
 static void
-leave_part(struct kafka_consumer *consumer, int32_t partition)
+leave_part(struct evc_kafka_consumer *consumer, int32_t partition)
 {
-    struct evc_kafka_part *part = part_of(consumer, partition);
+    struct evc_kafka_part *part = kafka_part_of(consumer, partition);
 
     if (part) {
         evc_kafka_part_drop(part);
@@ -303,16 +168,17 @@ leave_part(struct kafka_consumer *consumer, int32_t partition)
 }
 
 static void
-revoke_all(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list,
+revoke_all(struct evc_kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list,
            bool is_lost)
 {
     for (int i = 0; i < list->cnt; i++) {
-        if (part_of(consumer, list->elems[i].partition)) {
+        if (kafka_part_of(consumer, list->elems[i].partition)) {
             consumer->member->on_revoked(consumer->member, (uint32_t)list->elems[i].partition);
         }
     }
     if (!is_lost) {
-        flush_commits(consumer);
+        evc_kafka_commits_flush(consumer);
+        evc_kafka_books_flush(consumer);
     }
     for (int i = 0; i < list->cnt; i++) {
         leave_part(consumer, list->elems[i].partition);
@@ -323,7 +189,7 @@ static void
 on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
              void *opaque)
 {
-    struct kafka_consumer *consumer = opaque;
+    struct evc_kafka_consumer *consumer = opaque;
     rd_kafka_error_t *error = NULL;
 
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
@@ -350,7 +216,7 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
 /* --- the client --- */
 
 static void
-client_drop(struct kafka_consumer *consumer)
+client_drop(struct evc_kafka_consumer *consumer)
 {
     for (size_t i = 0; i < consumer->handed_count; i++) {
         rd_kafka_message_destroy(consumer->handed[i]);
@@ -361,7 +227,7 @@ client_drop(struct kafka_consumer *consumer)
         return;
     }
     if (!consumer->member) {
-        flush_commits(consumer);
+        evc_kafka_commits_flush(consumer);
     }
     if (consumer->member) {
         (void)rd_kafka_consumer_close(consumer->client); /* revokes what it has, see on_rebalance */
@@ -376,6 +242,7 @@ client_drop(struct kafka_consumer *consumer)
     rd_kafka_queue_io_event_enable(consumer->events, -1, NULL, 0);
     rd_kafka_queue_destroy(consumer->events);
     rd_kafka_queue_destroy(consumer->commits);
+    evc_kafka_copy_close(&consumer->copy);
     rd_kafka_destroy(consumer->client);
     consumer->client = NULL;
     consumer->is_committing = false;
@@ -384,7 +251,7 @@ client_drop(struct kafka_consumer *consumer)
 }
 
 static int
-client_make(struct kafka_consumer *consumer, struct evc_error *error)
+client_make(struct evc_kafka_consumer *consumer, struct evc_error *error)
 {
     static const uint64_t one = 1;
     rd_kafka_conf_t *conf = evc_kafka_conf(&consumer->kafka->settings, consumer_defaults, error);
@@ -410,17 +277,18 @@ client_make(struct kafka_consumer *consumer, struct evc_error *error)
     (void)rd_kafka_poll_set_consumer(consumer->client); /* fails only for producers */
     consumer->events = rd_kafka_queue_get_consumer(consumer->client);
     consumer->commits = rd_kafka_queue_new(consumer->client);
+    evc_kafka_copy_open(&consumer->copy, consumer->client, consumer->group);
     rd_kafka_queue_io_event_enable(consumer->events, consumer->wake_fd, &one, sizeof(one));
     return EVC_OK;
 }
 
 static int
-subscribe(struct kafka_consumer *consumer, struct evc_error *error)
+subscribe(struct evc_kafka_consumer *consumer, struct evc_error *error)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_resp_err_t err;
 
-    rd_kafka_topic_partition_list_add(list, topic_of(consumer), RD_KAFKA_PARTITION_UA);
+    rd_kafka_topic_partition_list_add(list, kafka_topic_of(consumer), RD_KAFKA_PARTITION_UA);
     err = rd_kafka_subscribe(consumer->client, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -432,14 +300,14 @@ subscribe(struct kafka_consumer *consumer, struct evc_error *error)
 
 /** Broken clients are made anew; the group gives back what it gave. */
 static void
-mend(struct kafka_consumer *consumer)
+mend(struct evc_kafka_consumer *consumer)
 {
     uint64_t now_us = evc_clock_mono_us();
 
     if (now_us < consumer->make_due_us) {
         return;
     }
-    consumer->make_due_us = now_us + (uint64_t)CONSUMER_RETRY_MS * 1000;
+    consumer->make_due_us = now_us + (uint64_t)KAFKA_CONSUMER_RETRY_MS * 1000;
     client_drop(consumer);
     if (client_make(consumer, NULL) != EVC_OK || subscribe(consumer, NULL) != EVC_OK) {
         consumer->is_broken = true;
@@ -452,20 +320,20 @@ mend(struct kafka_consumer *consumer)
  * that is behind what was handed out (the log was cut), the group is joined anew: what is open here
  * has positions of a log that is no more. */
 static void
-start_part(struct kafka_consumer *consumer, int32_t partition, struct evc_kafka_part *part)
+start_part(struct evc_kafka_consumer *consumer, int32_t partition, struct evc_kafka_part *part)
 {
     rd_kafka_topic_t *topic;
     uint64_t to = part->next;
 
-    if (!evc_kafka_place(consumer->client, topic_of(consumer), partition, part->last_appended_us,
-                         &to)) {
+    if (!evc_kafka_place(consumer->client, kafka_topic_of(consumer), partition,
+                         part->last_appended_us, &to)) {
         return; /* tried again */
     }
     if (to < part->next && consumer->member) {
         consumer->is_broken = true;
         return;
     }
-    topic = rd_kafka_topic_new(consumer->client, topic_of(consumer), NULL);
+    topic = rd_kafka_topic_new(consumer->client, kafka_topic_of(consumer), NULL);
     if (topic && rd_kafka_seek(topic, partition, (int64_t)to, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         part->wants_start = false;
         part->next = to;
@@ -476,7 +344,7 @@ start_part(struct kafka_consumer *consumer, int32_t partition, struct evc_kafka_
 }
 
 static void
-start_parts(struct kafka_consumer *consumer)
+start_parts(struct evc_kafka_consumer *consumer)
 {
     uint64_t now_us = evc_clock_mono_us();
 
@@ -485,16 +353,16 @@ start_parts(struct kafka_consumer *consumer)
     }
     for (int32_t i = 0; i < EVC_PARTITION_MAX; i++) {
         if (consumer->parts[i].is_owned && consumer->parts[i].wants_start) {
-            consumer->start_due_us = now_us + (uint64_t)CONSUMER_RETRY_MS * 1000;
+            consumer->start_due_us = now_us + (uint64_t)KAFKA_CONSUMER_RETRY_MS * 1000;
             start_part(consumer, i, &consumer->parts[i]);
         }
     }
 }
 
 static void
-note_error(struct kafka_consumer *consumer, const rd_kafka_message_t *message)
+note_error(struct evc_kafka_consumer *consumer, const rd_kafka_message_t *message)
 {
-    struct evc_kafka_part *part = part_of(consumer, message->partition);
+    struct evc_kafka_part *part = kafka_part_of(consumer, message->partition);
 
     if ((message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
          message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) &&
@@ -538,7 +406,7 @@ appended_us(const rd_kafka_message_t *message)
 
 /** The next record, or NULL. */
 static rd_kafka_message_t *
-next_message(struct kafka_consumer *consumer)
+next_message(struct evc_kafka_consumer *consumer)
 {
     rd_kafka_message_t *message = consumer->held;
 
@@ -548,7 +416,8 @@ next_message(struct kafka_consumer *consumer)
         if (!message) {
             return NULL;
         }
-        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || !part_of(consumer, message->partition)) {
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR ||
+            !kafka_part_of(consumer, message->partition)) {
             note_error(consumer, message);
             rd_kafka_message_destroy(message);
             message = NULL;
@@ -558,7 +427,7 @@ next_message(struct kafka_consumer *consumer)
 }
 
 static void
-pause_or_resume(struct kafka_consumer *consumer, bool is_paused)
+pause_or_resume(struct evc_kafka_consumer *consumer, bool is_paused)
 {
     rd_kafka_topic_partition_list_t *list;
 
@@ -575,7 +444,8 @@ pause_or_resume(struct kafka_consumer *consumer, bool is_paused)
 }
 
 static void
-hand_out(struct kafka_consumer *consumer, rd_kafka_message_t *message, struct evc_queue_record *ret)
+hand_out(struct evc_kafka_consumer *consumer, rd_kafka_message_t *message,
+         struct evc_queue_record *ret)
 {
     consumer->handed[consumer->handed_count++] = message;
     *ret = (struct evc_queue_record){
@@ -587,18 +457,18 @@ hand_out(struct kafka_consumer *consumer, rd_kafka_message_t *message, struct ev
 
 /** Takes records until max, or none is there. A rebalance on the way takes back what it revoked. */
 static size_t
-take_records(struct kafka_consumer *consumer, struct evc_queue_record *ret, size_t max)
+take_records(struct evc_kafka_consumer *consumer, struct evc_queue_record *ret, size_t max)
 {
     size_t count = 0;
 
-    while (count < max && count < CONSUMER_RECORDS_MAX) {
+    while (count < max && count < KAFKA_CONSUMER_RECORDS_MAX) {
         rd_kafka_message_t *message = next_message(consumer);
         struct evc_kafka_part *part;
 
         if (!message) {
             break;
         }
-        part = part_of(consumer, message->partition);
+        part = kafka_part_of(consumer, message->partition);
         assert(part);
         if (!evc_kafka_part_hand_out(part, (uint64_t)message->offset, events_of(message),
                                      appended_us(message))) {
@@ -608,7 +478,7 @@ take_records(struct kafka_consumer *consumer, struct evc_queue_record *ret, size
         hand_out(consumer, message, &ret[count++]);
     }
     for (size_t i = 0; i < count;) {
-        if (part_of(consumer, (int32_t)ret[i].partition)) {
+        if (kafka_part_of(consumer, (int32_t)ret[i].partition)) {
             i++;
         } else {
             ret[i] = ret[--count];
@@ -620,7 +490,7 @@ take_records(struct kafka_consumer *consumer, struct evc_queue_record *ret, size
 static int
 consumer_poll(struct evc_queue_consumer *base, struct evc_queue_record *ret, size_t max)
 {
-    struct kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_consumer *consumer = consumer_of(base);
 
     for (size_t i = 0; i < consumer->handed_count; i++) {
         rd_kafka_message_destroy(consumer->handed[i]);
@@ -632,8 +502,11 @@ consumer_poll(struct evc_queue_consumer *base, struct evc_queue_record *ret, siz
     if (!consumer->client || consumer->is_broken) {
         return EVC_E_SYS;
     }
-    serve_commits(consumer, 0);
-    send_commits(consumer);
+    evc_kafka_commits_serve(consumer, 0);
+    evc_kafka_commits_send(consumer);
+    if (consumer->member) {
+        evc_kafka_books_copy(consumer);
+    }
     start_parts(consumer);
     pause_or_resume(consumer, max == 0);
     if (max == 0 && !consumer->held) {
@@ -649,7 +522,7 @@ static int
 consumer_committed(struct evc_queue_consumer *base, uint32_t partition, uint64_t *ret_position,
                    struct evc_slice *ret_blob)
 {
-    struct evc_kafka_part *part = part_of(consumer_of(base), (int32_t)partition);
+    struct evc_kafka_part *part = kafka_part_of(consumer_of(base), (int32_t)partition);
 
     assert(part);
     *ret_position = part->committed;
@@ -661,8 +534,8 @@ static int
 consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t position,
                 struct evc_slice blob)
 {
-    struct kafka_consumer *consumer = consumer_of(base);
-    struct evc_kafka_part *part = part_of(consumer, (int32_t)partition);
+    struct evc_kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_part *part = kafka_part_of(consumer, (int32_t)partition);
     int rc;
 
     assert(part);
@@ -673,13 +546,13 @@ consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t po
 static int
 consumer_rewind(struct evc_queue_consumer *base, uint32_t partition)
 {
-    struct kafka_consumer *consumer = consumer_of(base);
-    struct evc_kafka_part *part = part_of(consumer, (int32_t)partition);
+    struct evc_kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_part *part = kafka_part_of(consumer, (int32_t)partition);
     rd_kafka_topic_t *topic;
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__FAIL;
 
     assert(part);
-    topic = rd_kafka_topic_new(consumer->client, topic_of(consumer), NULL);
+    topic = rd_kafka_topic_new(consumer->client, kafka_topic_of(consumer), NULL);
     if (topic) {
         err = rd_kafka_seek(topic, (int32_t)partition, (int64_t)part->committed,
                             CONSUMER_WATERMARKS_MS);
@@ -699,18 +572,18 @@ consumer_rewind(struct evc_queue_consumer *base, uint32_t partition)
 static int
 consumer_backlog(struct evc_queue_consumer *base, uint32_t partition, struct evc_queue_backlog *ret)
 {
-    struct kafka_consumer *consumer = consumer_of(base);
-    struct evc_kafka_part *part = part_of(consumer, (int32_t)partition);
+    struct evc_kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_part *part = kafka_part_of(consumer, (int32_t)partition);
     int64_t low = RD_KAFKA_OFFSET_INVALID, high = RD_KAFKA_OFFSET_INVALID;
     rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__STATE;
 
     assert(part);
     if (!consumer->is_paused) {
-        err = rd_kafka_get_watermark_offsets(consumer->client, topic_of(consumer),
+        err = rd_kafka_get_watermark_offsets(consumer->client, kafka_topic_of(consumer),
                                              (int32_t)partition, &low, &high);
     }
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) {
-        err = rd_kafka_query_watermark_offsets(consumer->client, topic_of(consumer),
+        err = rd_kafka_query_watermark_offsets(consumer->client, kafka_topic_of(consumer),
                                                (int32_t)partition, &low, &high,
                                                CONSUMER_WATERMARKS_MS);
     }
@@ -741,7 +614,7 @@ consumer_wake_clear(struct evc_queue_consumer *base)
 static void
 consumer_close(struct evc_queue_consumer *base)
 {
-    struct kafka_consumer *consumer = consumer_of(base);
+    struct evc_kafka_consumer *consumer = consumer_of(base);
 
     client_drop(consumer);
     if (consumer->wake_fd >= 0) {
@@ -763,9 +636,9 @@ static const struct evc_queue_consumer_ops consumer_ops = {
 
 static int
 consumer_create(struct evc_queue *queue, const char *group, struct evc_queue_member *member,
-                struct kafka_consumer **ret, struct evc_error *error)
+                struct evc_kafka_consumer **ret, struct evc_error *error)
 {
-    struct kafka_consumer *consumer = calloc(1, sizeof(*consumer));
+    struct evc_kafka_consumer *consumer = calloc(1, sizeof(*consumer));
     int rc;
 
     if (!consumer) {
@@ -792,7 +665,7 @@ evc_kafka_consumer_open(struct evc_queue *queue, const char *group, const uint32
                         size_t partition_count, struct evc_queue_consumer **ret,
                         struct evc_error *error)
 {
-    struct kafka_consumer *consumer;
+    struct evc_kafka_consumer *consumer;
     rd_kafka_topic_partition_list_t *list;
     rd_kafka_resp_err_t err;
     int rc = consumer_create(queue, group, NULL, &consumer, error);
@@ -802,7 +675,7 @@ evc_kafka_consumer_open(struct evc_queue *queue, const char *group, const uint32
     }
     list = rd_kafka_topic_partition_list_new((int)partition_count);
     for (size_t i = 0; i < partition_count; i++) {
-        rd_kafka_topic_partition_list_add(list, topic_of(consumer), (int32_t)partitions[i]);
+        rd_kafka_topic_partition_list_add(list, kafka_topic_of(consumer), (int32_t)partitions[i]);
     }
     if (!take_up_all(consumer, list)) {
         rc = evc_error_set(error, EVC_E_SYS, "group %s: its committed positions cannot be read",
@@ -824,7 +697,7 @@ int
 evc_kafka_consumer_join(struct evc_queue *queue, const char *group, struct evc_queue_member *member,
                         struct evc_queue_consumer **ret, struct evc_error *error)
 {
-    struct kafka_consumer *consumer;
+    struct evc_kafka_consumer *consumer;
     int rc = consumer_create(queue, group, member, &consumer, error);
 
     if (rc != EVC_OK) {

@@ -203,6 +203,7 @@ evc_kafka_part_commit(struct evc_kafka_part *part, uint64_t position, struct evc
     part->committed = position;
     part->done_us = done_us;
     part->is_dirty = true;
+    part->is_copied = false;
     settle_handed(part);
     return rc;
 }

@@ -47,6 +47,7 @@ struct evc_kafka_part {
     struct evc_buf metadata; /* the same in base64, and done_us */
     bool is_dirty;           /* to be sent to the brokers */
     bool is_committing;      /* on its way there */
+    bool is_copied;          /* the books' copy (copy.h) has been sent these */
     bool wants_start;        /* its position is not there (any more): to be put where records are */
 };
 

@@ -2,6 +2,7 @@
 """What is lost on the way through Kafka is counted to the event, and nothing else differs afterwards."""
 
 import contextlib
+import signal
 import socket
 import time
 
@@ -25,10 +26,10 @@ def pair_of(document, source, destination):
 
 
 @contextlib.contextmanager
-def without_relay(s, region):
-    """Kills a region's relay and keeps it from starting again: its address is taken."""
+def without_relay(s, region, number=signal.SIGKILL):
+    """Ends a region's relay with a signal and keeps it from starting again: its address is taken."""
     name = f"{region}/relay/0"
-    pid = s.kill(name)
+    pid = s.kill(name, number)
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         deadline = time.monotonic() + HOLD_LIMIT_S
@@ -123,6 +124,39 @@ def test_losses__brokers_lose_what_they_acknowledged__counted_to_the_event(broke
     pair = pair_of(document, "virginia", "oregon")
     assert in_them == len(unseen) and pair["lost"] == in_them and pair["unexplained"] == 0, pair
     assert stale_keys(s) == set(unseen)
+
+
+def cells(s, name):
+    """One number of every partition from virginia to oregon."""
+    return [cell[name] for cell in pair_of(s.status()[1], "virginia", "oregon")["partitions"]]
+
+
+def test_losses__group_put_back_by_hand__what_it_reads_again_is_duplicate(brokers, system):
+    cluster = brokers()
+    s = system(brokers=cluster.bootstrap, regions=2, zones=1, partitions=4)
+    topic = "evcache.test.virginia"
+    with s.proxy("virginia") as client:
+        write_all(client, KEYS[:500], b"first")
+        s.wait_quiet()
+        first = cells(s, "produced")
+        cluster.delete_records(topic, cluster.end_offsets(topic))  # what is to be read again begins here
+        write_all(client, KEYS, b"second")
+        s.wait_quiet()
+        again = [now - then for now, then in zip(cells(s, "produced"), first)]
+        assert cells(s, "duplicate") == [0, 0, 0, 0]
+        with s.node("oregon") as node:
+            there = {key: node.peek(key) for key in KEYS}
+        with without_relay(s, "virginia", signal.SIGTERM):
+            cluster.reset_group(f"{topic}.oregon", topic)
+            write_all(client, KEYS[:100], b"third")
+            wait_appended(s)
+    pair = pair_of(s.wait_quiet(60.0), "virginia", "oregon")
+    assert [cell["duplicate"] for cell in pair["partitions"]] == again and min(again) > 0, pair
+    assert pair["lost"] == 0 and pair["unexplained"] == 0, pair
+    assert stale_keys(s) == set()
+    with s.node("oregon") as node:
+        assert all(node.peek(key) == there[key] for key in KEYS[100:])  # no value was harmed
+        assert all(node.peek(key).value == b"third" for key in KEYS[:100])
 
 
 def test_losses__journal_full_while_no_broker_answers__counted_to_the_event(brokers, system):

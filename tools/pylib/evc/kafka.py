@@ -178,10 +178,11 @@ class Cluster:
         self.wait_ready()
 
     def stop(self):
-        """Controllers need a majority to let a broker go in order, so all are asked at once."""
+        """Controllers need a majority to let a broker go in order, so all are asked at once, or none where some are gone."""
+        is_whole = all(node.is_running() for node in self.nodes)
         for node in self.nodes:
             if node.is_running():
-                node.process.terminate()
+                node.process.send_signal(signal.SIGTERM if is_whole else signal.SIGKILL)
         for node in self.nodes:
             node.stop()
 

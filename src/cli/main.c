@@ -24,6 +24,7 @@ static const struct verb verb_table[] = {
     {"up", evc_cli_up, "runs a whole global cache on this machine"},
     {"status", evc_cli_status, "the books of every pair of regions, and how long writes take"},
     {"top", evc_cli_top, "the whole cache on the terminal, live"},
+    {"explain", evc_cli_explain, "one key: what every zone of every region holds of it"},
     {"bench", evc_cli_bench, "loads memcached or a proxy, and tells speed and cost"},
     {"partitions", evc_cli_partitions, "adds partitions to a region's topic on Kafka"},
     {"check-config", evc_cli_check_config, "reads a configuration file and names its mistakes"},

@@ -25,6 +25,7 @@ enum option_value {
     OPTION_MEMCACHED,
     OPTION_PIDS,
     OPTION_LOG_LEVEL,
+    OPTION_BASE64,
     OPTION_HELP,
 };
 
@@ -40,6 +41,7 @@ static const struct {
     {{"memcached", required_argument, NULL, OPTION_MEMCACHED}, EVC_CLI_TAKE_MEMCACHED},
     {{"pids", required_argument, NULL, OPTION_PIDS}, EVC_CLI_TAKE_PIDS},
     {{"log-level", required_argument, NULL, OPTION_LOG_LEVEL}, EVC_CLI_TAKE_LOG_LEVEL},
+    {{"base64", no_argument, NULL, OPTION_BASE64}, EVC_CLI_TAKE_KEY},
     {{"help", no_argument, NULL, OPTION_HELP}, 0},
 };
 
@@ -129,6 +131,9 @@ take_option(struct evc_cli_options *options, int value, const char *text)
     case OPTION_JSON:
         options->is_json = true;
         return EVC_EXIT_OK;
+    case OPTION_BASE64:
+        options->is_base64 = true;
+        return EVC_EXIT_OK;
     case OPTION_MEMCACHED:
         options->memcached = text;
         return EVC_EXIT_OK;
@@ -155,12 +160,16 @@ take_option(struct evc_cli_options *options, int value, const char *text)
     return EVC_EXIT_USAGE;
 }
 
-/** The arguments that are not options: the configuration file, for verbs that take it so. */
+/** The arguments that are not options: the configuration file or a key, for verbs that take them.
+ */
 static int
 take_arguments(struct evc_cli_options *options, unsigned take, int argc, char **argv)
 {
     if ((take & EVC_CLI_TAKE_FILE) != 0 && optind < argc) {
         options->config = argv[optind++];
+    }
+    if ((take & EVC_CLI_TAKE_KEY) != 0 && optind < argc) {
+        options->key = argv[optind++];
     }
     if (optind < argc) {
         return evc_cli_misuse(options->verb, "'%s' is one argument too many", argv[optind]);
@@ -169,6 +178,9 @@ take_arguments(struct evc_cli_options *options, unsigned take, int argc, char **
         return evc_cli_misuse(options->verb, "which configuration? %s",
                               (take & EVC_CLI_TAKE_FILE) != 0 ? "Name its FILE"
                                                               : "Say --config FILE");
+    }
+    if ((take & EVC_CLI_TAKE_KEY) != 0 && options->key == NULL) {
+        return evc_cli_misuse(options->verb, "which key? Name it after the options");
     }
     if ((take & EVC_CLI_TAKE_REGION) != 0 && options->region == NULL) {
         return evc_cli_misuse(options->verb, "which region? Say --region NAME");

@@ -20,6 +20,7 @@ enum evc_cli_take {
     EVC_CLI_TAKE_PIDS = 1 << 4,      /* --pids FILE */
     EVC_CLI_TAKE_FILE = 1 << 5,      /* one argument, the configuration file */
     EVC_CLI_TAKE_LOG_LEVEL = 1 << 6, /* --log-level LEVEL */
+    EVC_CLI_TAKE_KEY = 1 << 7,       /* one argument, a key; --base64 */
 };
 
 /** What was given; strings are views into argv. */
@@ -30,10 +31,12 @@ struct evc_cli_options {
     const char *zone;      /* NULL: the first */
     const char *memcached; /* NULL: to be found */
     const char *pids;      /* NULL: none */
+    const char *key;
     const char *log_level_text;
     unsigned index;
     enum evc_log_level log_level; /* info */
     bool is_json;
+    bool is_base64; /* the key is given so */
 };
 
 /**

@@ -12,7 +12,7 @@ enum evc_exit {
     EVC_EXIT_OK = 0,
     EVC_EXIT_FAILURE = 1,
     EVC_EXIT_USAGE = 2,
-    EVC_EXIT_UNANSWERED = 3, /* status: a process does not answer */
+    EVC_EXIT_UNANSWERED = 3, /* status, explain: somebody does not answer */
     EVC_EXIT_UNWELL = 3,     /* bench: there were errors */
 };
 
@@ -22,6 +22,7 @@ int evc_cli_relay(int argc, char **argv);
 int evc_cli_up(int argc, char **argv);
 int evc_cli_status(int argc, char **argv);
 int evc_cli_top(int argc, char **argv);
+int evc_cli_explain(int argc, char **argv);
 int evc_cli_bench(int argc, char **argv);
 int evc_cli_partitions(int argc, char **argv);
 int evc_cli_check_config(int argc, char **argv);

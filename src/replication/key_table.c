@@ -6,62 +6,71 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    KEY_TABLE_BUCKETS_MIN = 64
-};
-
 int
 evc_key_table_init(struct evc_key_table *table, uint32_t entries_max)
 {
-    uint64_t bucket_count = KEY_TABLE_BUCKETS_MIN;
-
-    while (bucket_count < entries_max) {
-        bucket_count *= 2;
+    *table = (struct evc_key_table){.entries_max = entries_max, .free_count = entries_max};
+    table->entries = calloc(entries_max, sizeof(struct evc_key_entry *));
+    table->free_numbers = malloc(entries_max * sizeof(*table->free_numbers));
+    if (!table->entries || !table->free_numbers) {
+        return EVC_E_NOMEM;
     }
-    table->mask = bucket_count - 1;
-    table->buckets = calloc(bucket_count, sizeof(struct evc_key_entry *));
-    return table->buckets ? EVC_OK : EVC_E_NOMEM;
+    for (uint32_t i = 0; i < entries_max; i++) {
+        table->free_numbers[i] = entries_max - 1 - i;
+    }
+    return evc_hash_index_init(&table->index, entries_max);
 }
 
 void
 evc_key_table_finish(struct evc_key_table *table)
 {
-    free(table->buckets);
-    table->buckets = NULL;
+    evc_hash_index_finish(&table->index);
+    free(table->entries);
+    free(table->free_numbers);
+    table->entries = NULL;
+    table->free_numbers = NULL;
 }
 
 struct evc_key_entry *
 evc_key_table_find(const struct evc_key_table *table, uint64_t hash, struct evc_slice key)
 {
-    struct evc_key_entry *entry = table->buckets[hash & table->mask];
+    uint32_t cursor, number;
 
-    while (entry && (entry->hash != hash || !evc_slice_equal(evc_key_entry_key(entry), key))) {
-        entry = entry->next;
+    evc_hash_index_each(&table->index, hash, cursor, number)
+    {
+        struct evc_key_entry *entry = table->entries[number];
+
+        if (entry->hash == hash && evc_slice_equal(evc_key_entry_key(entry), key)) {
+            return entry;
+        }
     }
-    return entry;
+    return NULL;
+}
+
+struct evc_key_entry *
+evc_key_table_at(const struct evc_key_table *table, uint32_t number)
+{
+    return number < table->entries_max ? table->entries[number] : NULL;
 }
 
 void
 evc_key_table_add(struct evc_key_table *table, struct evc_key_entry *entry, uint64_t hash,
                   struct evc_slice key)
 {
-    struct evc_key_entry **bucket = &table->buckets[hash & table->mask];
-
     assert(key.len >= 1 && key.len <= EVC_KEY_LEN_MAX);
+    assert(table->free_count > 0);
     entry->hash = hash;
+    entry->number = table->free_numbers[--table->free_count];
     entry->key_len = (uint8_t)key.len;
     memcpy(entry->key, key.ptr, key.len);
-    entry->next = *bucket;
-    *bucket = entry;
+    table->entries[entry->number] = entry;
+    evc_hash_index_add(&table->index, hash, entry->number);
 }
 
 void
 evc_key_table_remove(struct evc_key_table *table, struct evc_key_entry *entry)
 {
-    struct evc_key_entry **at = &table->buckets[entry->hash & table->mask];
-
-    while (*at != entry) {
-        at = &(*at)->next;
-    }
-    *at = entry->next;
+    evc_hash_index_remove(&table->index, entry->hash, entry->number);
+    table->entries[entry->number] = NULL;
+    table->free_numbers[table->free_count++] = entry->number;
 }

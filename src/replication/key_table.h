@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Objects found by their key: an intrusive hash table of fixed size. An object embeds an entry,
- * which holds the key itself. Nothing is allocated after creation; objects belong to whoever added
- * them.
+ * Objects found by their key, or by a small number that is theirs while they are in: a table of
+ * fixed size. An object embeds an entry, which holds the key itself. Nothing is allocated after
+ * creation; objects belong to whoever added them.
  */
 #ifndef EVC_REPLICATION_KEY_TABLE_H
 #define EVC_REPLICATION_KEY_TABLE_H
 
 #include <stdint.h>
 
+#include "base/hash_index.h"
 #include "base/slice.h"
 #include "base/status.h"
 #include "meta/node_op.h"
 
 struct evc_key_entry {
-    struct evc_key_entry *next;
     uint64_t hash;
+    uint32_t number; /* below the table's entries_max; the next one to be added may get it again */
     uint8_t key_len;
     char key[EVC_KEY_LEN_MAX];
 };
 
 struct evc_key_table {
-    struct evc_key_entry **buckets;
-    uint64_t mask;
+    struct evc_hash_index index;
+    struct evc_key_entry **entries; /* by number; NULL where there is none */
+    uint32_t *free_numbers;
+    uint32_t free_count;
+    uint32_t entries_max;
 };
 
-/** entries_max: for how many entries chains stay short. 0 or EVC_E_NOMEM. */
+/** entries_max: more are never in it. 0 or EVC_E_NOMEM. */
 EVC_MUST_USE int evc_key_table_init(struct evc_key_table *table, uint32_t entries_max);
 void evc_key_table_finish(struct evc_key_table *table); /* safe after a failed init */
 
@@ -33,7 +37,10 @@ void evc_key_table_finish(struct evc_key_table *table); /* safe after a failed i
 struct evc_key_entry *evc_key_table_find(const struct evc_key_table *table, uint64_t hash,
                                          struct evc_slice key);
 
-/** Fills entry with the key and adds it; the key must not be in the table. */
+/** The entry that has a number now, or NULL. */
+struct evc_key_entry *evc_key_table_at(const struct evc_key_table *table, uint32_t number);
+
+/** Fills entry with the key and adds it; the key must not be in the table, which has room. */
 void evc_key_table_add(struct evc_key_table *table, struct evc_key_entry *entry, uint64_t hash,
                        struct evc_slice key);
 

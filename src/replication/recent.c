@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See recent.h. A hash table of entries that also stand in a ring in the order they were first
- * seen; the ring's oldest makes room. Keys are known by their 64-bit hash: a collision costs a
- * repair that finds nothing to do.
+ * See recent.h. Entries stand in a ring in the order they were first seen, whose oldest makes room,
+ * and are found through an index. Keys are known by their 64-bit hash: a collision costs a repair
+ * that finds nothing to do.
  */
 #include "replication/recent.h"
 
@@ -10,9 +10,10 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/hash_index.h"
 
 enum {
-    RECENT_NONE = UINT32_MAX,
+    FORGET_AHEAD = 8,            /* entries whose place in the index is fetched before its time */
     WRITER_UNKNOWN = UINT32_MAX, /* of what was fed before we looked: no writer has this number */
 };
 
@@ -24,7 +25,6 @@ struct recent_entry {
     uint64_t seen_us;    /* when that was noted */
     uint32_t last_writer;
     uint32_t expiry_s; /* of the newest */
-    uint32_t next;     /* in the bucket */
     uint32_t partition;
 };
 
@@ -45,9 +45,8 @@ struct evc_recent {
     uint32_t max;
     uint32_t window_us;
     uint32_t count;
-    uint32_t oldest; /* index of the entry to reuse next, once count == max */
-    uint64_t bucket_mask;
-    uint32_t *buckets;
+    uint32_t oldest; /* the entry to reuse next, once count == max */
+    struct evc_hash_index index;
     struct recent_entry *entries;
     struct partition_time partitions[EVC_PARTITION_MAX];
 };
@@ -56,26 +55,17 @@ struct evc_recent *
 evc_recent_create(uint32_t max, uint32_t window_us)
 {
     struct evc_recent *recent = calloc(1, sizeof(*recent));
-    uint64_t bucket_count = 64;
 
-    assert(max > 0 && max < RECENT_NONE);
+    assert(max > 0);
     if (!recent) {
         return NULL;
     }
-    while (bucket_count < max) {
-        bucket_count *= 2;
-    }
     recent->max = max;
     recent->window_us = window_us;
-    recent->bucket_mask = bucket_count - 1;
-    recent->buckets = malloc(bucket_count * sizeof(*recent->buckets));
     recent->entries = malloc(max * sizeof(*recent->entries));
-    if (!recent->buckets || !recent->entries) {
+    if (!recent->entries || evc_hash_index_init(&recent->index, max) != EVC_OK) {
         evc_recent_destroy(recent);
         return NULL;
-    }
-    for (uint64_t i = 0; i < bucket_count; i++) {
-        recent->buckets[i] = RECENT_NONE;
     }
     return recent;
 }
@@ -84,7 +74,7 @@ void
 evc_recent_destroy(struct evc_recent *recent)
 {
     if (recent) {
-        free(recent->buckets);
+        evc_hash_index_finish(&recent->index);
         free(recent->entries);
         free(recent);
     }
@@ -116,23 +106,15 @@ latest_of_others(const struct writer_time *time, uint32_t writer)
 static struct recent_entry *
 entry_find(const struct evc_recent *recent, uint64_t hash)
 {
-    uint32_t index = recent->buckets[hash & recent->bucket_mask];
+    uint32_t cursor, number;
 
-    while (index != RECENT_NONE && recent->entries[index].hash != hash) {
-        index = recent->entries[index].next;
+    evc_hash_index_each(&recent->index, hash, cursor, number)
+    {
+        if (recent->entries[number].hash == hash) {
+            return &recent->entries[number];
+        }
     }
-    return index == RECENT_NONE ? NULL : &recent->entries[index];
-}
-
-static void
-entry_unlink(struct evc_recent *recent, uint32_t index)
-{
-    uint32_t *at = &recent->buckets[recent->entries[index].hash & recent->bucket_mask];
-
-    while (*at != index) {
-        at = &recent->entries[*at].next;
-    }
-    *at = recent->entries[index].next;
+    return NULL;
 }
 
 /**
@@ -159,25 +141,25 @@ forget_writer(struct evc_recent *recent, const struct recent_entry *entry, uint3
 static uint32_t
 entry_forget(struct evc_recent *recent)
 {
-    uint32_t index = recent->oldest;
-    const struct recent_entry *entry = &recent->entries[index];
+    uint32_t number = recent->oldest;
+    const struct recent_entry *entry = &recent->entries[number];
 
+    evc_hash_index_prefetch(&recent->index,
+                            recent->entries[(number + FORGET_AHEAD) % recent->max].hash);
     forget_writer(recent, entry, entry->last_writer);
     forget_writer(recent, entry, evc_version_writer(entry->newest));
-    entry_unlink(recent, index);
-    recent->oldest = (index + 1) % recent->max;
-    return index;
+    evc_hash_index_remove(&recent->index, entry->hash, number);
+    recent->oldest = (number + 1) % recent->max;
+    return number;
 }
 
 static void
 entry_add(struct evc_recent *recent, const struct recent_entry *entry)
 {
-    uint32_t index = recent->count < recent->max ? recent->count++ : entry_forget(recent);
-    uint32_t *bucket = &recent->buckets[entry->hash & recent->bucket_mask];
+    uint32_t number = recent->count < recent->max ? recent->count++ : entry_forget(recent);
 
-    recent->entries[index] = *entry;
-    recent->entries[index].next = *bucket;
-    *bucket = index;
+    recent->entries[number] = *entry;
+    evc_hash_index_add(&recent->index, entry->hash, number);
 }
 
 static uint64_t

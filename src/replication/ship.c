@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See ship.h. Items are found by key in a table and by number (the opaque) in an array. An item is
+ * See ship.h. Items are found in a table, by key and by number (the opaque on the wire). An item is
  * on exactly one list: `ready` (may start when the window and the link allow), `retry` (backing
  * off), or `active` (reading, writing a tombstone, or sent).
  */
@@ -44,7 +44,6 @@ struct ship_event {
 struct ship_item {
     struct evc_ship *ship;      /* first: the pool's link while the object is free */
     struct evc_retry_link wait; /* its link is on the list the item is on */
-    uint32_t opaque;
     enum ship_state state;
     bool is_delete_only; /* sent as a delete without reading: invalidation, or expired */
     bool zone_failed;    /* a zone did not answer in this attempt */
@@ -77,9 +76,6 @@ struct evc_ship {
     struct evc_retry retry;
     struct evc_list active;
     struct evc_pool pool;
-    struct ship_item **by_opaque;
-    uint32_t *free_opaques;
-    uint32_t free_opaque_count;
     struct evc_key_table table;
 };
 
@@ -109,17 +105,10 @@ evc_ship_create(struct evc_node_port *port, const struct evc_moment *now,
     evc_list_init(&ship->active);
     evc_retry_init(&ship->retry, options->retry_min_ms, options->retry_max_ms);
     evc_pool_init(&ship->pool, sizeof(struct ship_item), options->items_max);
-    ship->by_opaque = calloc(options->items_max, sizeof(*ship->by_opaque));
-    ship->free_opaques = calloc(options->items_max, sizeof(*ship->free_opaques));
-    if (!ship->by_opaque || !ship->free_opaques ||
-        evc_key_table_init(&ship->table, options->items_max) != EVC_OK) {
+    if (evc_key_table_init(&ship->table, options->items_max) != EVC_OK) {
         evc_ship_destroy(ship);
         return EVC_E_NOMEM;
     }
-    for (uint32_t i = 0; i < options->items_max; i++) {
-        ship->free_opaques[i] = options->items_max - 1 - i;
-    }
-    ship->free_opaque_count = options->items_max;
     *ret = ship;
     return EVC_OK;
 }
@@ -155,8 +144,6 @@ evc_ship_destroy(struct evc_ship *ship)
     }
     evc_pool_finish(&ship->pool);
     evc_key_table_finish(&ship->table);
-    free(ship->by_opaque);
-    free(ship->free_opaques);
     free(ship);
 }
 
@@ -169,10 +156,8 @@ item_key(const struct ship_item *item)
 }
 
 static struct ship_item *
-item_find(struct evc_ship *ship, uint64_t hash, struct evc_slice key)
+item_of_entry(struct evc_key_entry *entry)
 {
-    struct evc_key_entry *entry = evc_key_table_find(&ship->table, hash, key);
-
     return entry ? EVC_CONTAINER_OF(entry, struct ship_item, key) : NULL;
 }
 
@@ -181,11 +166,9 @@ item_add(struct evc_ship *ship, uint64_t hash, struct evc_slice key)
 {
     struct ship_item *item = evc_pool_borrow(&ship->pool);
 
-    assert(item && ship->free_opaque_count > 0);
+    assert(item);
     memset(item, 0, offsetof(struct ship_item, key));
     item->ship = ship;
-    item->opaque = ship->free_opaques[--ship->free_opaque_count];
-    ship->by_opaque[item->opaque] = item;
     evc_key_table_add(&ship->table, &item->key, hash, key);
     evc_list_init(&item->wait.link);
     return item;
@@ -197,8 +180,6 @@ item_remove(struct ship_item *item)
     struct evc_ship *ship = item->ship;
 
     evc_key_table_remove(&ship->table, &item->key);
-    ship->by_opaque[item->opaque] = NULL;
-    ship->free_opaques[ship->free_opaque_count++] = item->opaque;
     evc_list_remove(&item->wait.link);
     evc_pool_give_back(&ship->pool, item);
 }
@@ -323,7 +304,7 @@ send_replica(struct ship_item *item, const struct evc_replica *replica)
 {
     struct evc_ship *ship = item->ship;
 
-    if (!ship->link->send(ship->link, replica, item->opaque)) {
+    if (!ship->link->send(ship->link, replica, item->key.number)) {
         ship->is_blocked = true;
         make_ready(item);
         return;
@@ -641,7 +622,7 @@ take_event(struct evc_ship *ship, struct ship_event *arrived, struct evc_slice k
            enum evc_policy policy)
 {
     uint64_t hash = evc_hash_key(key);
-    struct ship_item *item = item_find(ship, hash, key);
+    struct ship_item *item = item_of_entry(evc_key_table_find(&ship->table, hash, key));
 
     if (!item) {
         item = item_add(ship, hash, key);
@@ -710,7 +691,7 @@ void
 evc_ship_on_reply(struct evc_ship *ship, uint32_t opaque, enum evc_apply_result result,
                   evc_version newest)
 {
-    struct ship_item *item = opaque < ship->options.items_max ? ship->by_opaque[opaque] : NULL;
+    struct ship_item *item = item_of_entry(evc_key_table_at(&ship->table, opaque));
 
     (void)newest; /* the receiver announces it itself (echo) */
     if (!item || item->state != SHIP_SENT) {

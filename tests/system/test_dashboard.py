@@ -107,8 +107,8 @@ def test_dashboard__under_load__regions_and_rates(cache, page):
     page.wait(lambda: all(page.cells("ready")[name][f"ready {other}"].startswith("100")
                           for name in NAMES for other in NAMES if name != other), SHOWN_S, "all ready")
     assert page.run("return document.querySelectorAll('g.region').length") == 3
-    assert len(page.cells("nodes")) == 12 and len(page.cells("processes")) == 6
-    assert all(row["state"] == "up" for row in page.cells("nodes").values())
+    page.wait(lambda: len(page.cells("nodes")) == 12 and len(page.cells("processes")) == 6, SHOWN_S, "nodes and processes")
+    page.wait(lambda: all(row["state"] == "up" for row in page.cells("nodes").values()), SHOWN_S, "all nodes up")
     assert all(len(row) == 8 for row in page.cells("heat").values())
     assert page.driver.title == "evcache test"
 

@@ -72,7 +72,7 @@ function heatColor(us) {
 
 function drawHeat(cache) {
   const shipments = cache.pairs.filter(isShipment);
-  const count = shipments.length > 0 ? shipments[0].partitions.length : 0;
+  const count = Math.max(0, ...shipments.map((pair) => pair.partitions.length));
   const rows = shipments.map((pair) => ({key: pairKey(pair), cells: [{text: pairName(pair)}, ...pair.partitions.map((partition) => {
     const us = Math.max(partition.waiting_us, partition.recent_lag_p99_us);
     const {color, isHot} = heatColor(us);
@@ -80,7 +80,7 @@ function drawHeat(cache) {
     if (!partition.known) return {text: "silent", kind: "unknown", label};
     return {text: us > 0 ? showDuration(us) : "–", kind: `${isHot && us > 0 ? "hot" : ""} ${partition.lost > 0 ? "lost" : ""} ${partition.state}`,
       color: us > 0 ? color : "", small: partition.lost > 0 ? `lost ${showCount(partition.lost)}` : "", label, field: `partition ${partition.partition}`};
-  })]}));
+  }), ...Array.from({length: count - pair.partitions.length}, () => ({text: ""}))]}));
   drawTable(byId("heat"), ["", ...Array.from({length: count}, (_, i) => String(i))], rows);
 }
 

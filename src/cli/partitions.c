@@ -14,7 +14,7 @@ static const char help[] =
     "Raises the partitions of a region's topic on Kafka to N while everything runs. Producers and\n"
     "relays notice within some seconds; nothing is restarted. Partitions cannot be taken away. "
     "Set\n"
-    "queue.partitions in the file too: what is started later, and `evcache status`, go by it.\n"
+    "queue.partitions in the file too: topics of other regions and canaries go by it.\n"
     "\n"
     "  --config FILE       the configuration, the same for every process\n"
     "  --region NAME       the region whose topic it is\n"

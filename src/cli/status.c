@@ -264,7 +264,7 @@ print_partition_notes(const struct evc_survey *survey, const struct evc_survey_p
     char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
 
     pair_name(survey, pair, name, sizeof(name));
-    for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+    for (unsigned p = 0; p < pair->partition_count; p++) {
         const struct evc_survey_cell *cell = &pair->cells[p];
         if (cell->state == EVC_SURVEY_SLOW || cell->state == EVC_SURVEY_STALLED) {
             print_note(name, "partition %u is %s: its oldest event waits for %s, %s in all", p,

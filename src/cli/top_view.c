@@ -284,7 +284,7 @@ draw_partitions(struct evc_top_screen *screen, const struct evc_survey *survey)
 {
     const struct evc_survey_pair *pair =
         evc_survey_pair_at(survey, screen->source, screen->destination);
-    unsigned count = survey->config->queue.partitions;
+    unsigned count = pair->partition_count;
 
     bound_scroll(screen, count);
     put(TOP_LINES, 0, EVC_STYLE_BOLD, "%s to %s", region_name(survey, pair->source),

@@ -217,7 +217,7 @@ put_unexplained(struct evc_metric_page *page, const struct evc_survey *survey)
         const struct evc_survey_pair *pair = &survey->pairs[i];
         uint64_t unexplained = 0;
 
-        for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+        for (unsigned p = 0; p < pair->partition_count; p++) {
             const struct evc_survey_cell *cell = &pair->cells[p];
 
             unexplained += cell->is_settled ? (uint64_t)llabs(cell->unexplained) : 0;

@@ -103,7 +103,9 @@ add_pairs(struct evc_survey *survey, unsigned source)
         struct evc_survey_pair *pair = evc_survey_pair_at(survey, source, d);
         pair->source = source;
         pair->destination = d;
-        pair->cells = calloc(survey->config->queue.partitions, sizeof(*pair->cells));
+        pair->partition_count = survey->config->queue.partitions;
+        pair->cell_room = pair->partition_count;
+        pair->cells = calloc(pair->cell_room, sizeof(*pair->cells));
         survey->pair_count++;
         if (pair->cells == NULL) {
             return false;
@@ -148,7 +150,7 @@ pairs_reset(struct evc_survey *survey)
 {
     for (size_t i = 0; i < survey->pair_count; i++) {
         struct evc_survey_pair *pair = &survey->pairs[i];
-        for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+        for (unsigned p = 0; p < pair->cell_room; p++) {
             free(pair->cells[p].buckets.at);
             pair->cells[p] = (struct evc_survey_cell){.state = EVC_SURVEY_UNKNOWN};
         }
@@ -162,6 +164,37 @@ pairs_reset(struct evc_survey *survey)
         pair->rate = 0;
         evc_histogram_init(&pair->lag);
         evc_histogram_init(&pair->recent);
+    }
+}
+
+static bool
+make_room(struct evc_survey_pair *pair, unsigned partition_count)
+{
+    struct evc_survey_cell *cells;
+
+    if (partition_count <= pair->cell_room) {
+        return true;
+    }
+    cells = reallocarray(pair->cells, partition_count, sizeof(*cells));
+    if (cells == NULL) {
+        return false; /* shown with as many as before */
+    }
+    for (unsigned p = pair->cell_room; p < partition_count; p++) {
+        cells[p] = (struct evc_survey_cell){.state = EVC_SURVEY_UNKNOWN};
+    }
+    pair->cells = cells;
+    pair->cell_room = partition_count;
+    return true;
+}
+
+void
+evc_survey_grow(struct evc_survey *survey, unsigned source, unsigned partition_count)
+{
+    for (unsigned d = 0; d < survey->config->regions_count; d++) {
+        struct evc_survey_pair *pair = evc_survey_pair_at(survey, source, d);
+        if (partition_count > pair->partition_count && make_room(pair, partition_count)) {
+            pair->partition_count = partition_count;
+        }
     }
 }
 
@@ -184,7 +217,7 @@ evc_survey_destroy(struct evc_survey *survey)
         return;
     }
     for (size_t i = 0; i < survey->pair_count; i++) {
-        for (unsigned p = 0; survey->pairs[i].cells && p < survey->config->queue.partitions; p++) {
+        for (unsigned p = 0; survey->pairs[i].cells && p < survey->pairs[i].cell_room; p++) {
             free(survey->pairs[i].cells[p].buckets.at);
         }
         free(survey->pairs[i].cells);
@@ -258,6 +291,19 @@ ask_all(struct evc_survey *survey, bool proxies, bool again)
         }
     }
     ask_together(survey, questions, count);
+}
+
+/** Cells of all pairs as they were in the first round. */
+struct before {
+    struct evc_survey_cell *cells;
+    unsigned stride; /* partitions of the pair that has most */
+};
+
+/** NULL: the partition was not known then. */
+static const struct evc_survey_cell *
+before_at(const struct before *before, size_t pair, unsigned partition)
+{
+    return partition < before->stride ? &before->cells[pair * before->stride + partition] : NULL;
 }
 
 /** What all producers of a region have numbered in a partition; relays only, or proxies as well. */
@@ -379,19 +425,17 @@ add_journals(const struct evc_survey *survey, struct evc_survey_pair *pair)
 
 /** before: cells of all pairs as first read, produced included (the relays' alone). */
 static void
-conclude(struct evc_survey *survey, const struct evc_survey_cell *before)
+conclude(struct evc_survey *survey, const struct before *before)
 {
-    unsigned partition_count = survey->config->queue.partitions;
-
     for (size_t i = 0; i < survey->pair_count; i++) {
         struct evc_survey_pair *pair = &survey->pairs[i];
         bool has_all = have_producers_answered(survey, pair->source);
         pair->total = (struct evc_survey_cell){.is_known = true, .is_settled = true};
-        for (unsigned p = 0; p < partition_count; p++) {
-            const struct evc_survey_cell *first = &before[i * partition_count + p];
+        for (unsigned p = 0; p < pair->partition_count; p++) {
+            const struct evc_survey_cell *first = before_at(before, i, p);
             struct evc_survey_cell *cell = &pair->cells[p];
             cell->produced = produced_by(survey, pair->source, p, false);
-            cell->is_settled = has_all && is_unmoved(first, cell) &&
+            cell->is_settled = has_all && first != NULL && is_unmoved(first, cell) &&
                                first->produced == produced_by(survey, pair->source, p, true);
             judge(cell);
             add_to_total(&pair->total, cell);
@@ -437,35 +481,46 @@ is_cancelled(const struct evc_survey *survey)
     return survey->is_cancelled != NULL && atomic_load(survey->is_cancelled);
 }
 
-/** The relays' cells as first read; the numbers of the relays themselves are their produced. */
-static void
-remember(const struct evc_survey *survey, struct evc_survey_cell *before)
+/** The relays' cells as first read; the numbers of the relays themselves are their produced. False
+ * without memory. */
+static bool
+remember(const struct evc_survey *survey, struct before *before)
 {
-    unsigned partition_count = survey->config->queue.partitions;
-
+    before->stride = 0;
     for (size_t i = 0; i < survey->pair_count; i++) {
-        for (unsigned p = 0; p < partition_count; p++) {
-            struct evc_survey_cell *cell = &before[i * partition_count + p];
+        unsigned count = survey->pairs[i].partition_count;
+        before->stride = count > before->stride ? count : before->stride;
+    }
+    before->cells = calloc(survey->pair_count * before->stride, sizeof(*before->cells));
+    if (before->cells == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        for (unsigned p = 0; p < survey->pairs[i].partition_count; p++) {
+            struct evc_survey_cell *cell = &before->cells[i * before->stride + p];
             *cell = survey->pairs[i].cells[p];
             cell->buckets = (struct evc_survey_buckets){0};
             cell->produced = produced_by(survey, survey->pairs[i].source, p, true);
         }
     }
+    return true;
 }
 
 void
 evc_survey_look(struct evc_survey *survey)
 {
-    unsigned partition_count = survey->config->queue.partitions;
-    struct evc_survey_cell *before = calloc(survey->pair_count * partition_count, sizeof(*before));
+    struct before before;
 
+    for (size_t i = 0; i < survey->pair_count; i++) {
+        survey->pairs[i].partition_count = survey->config->queue.partitions;
+    }
     pairs_reset(survey);
     regions_reset(survey);
-    if (before == NULL) { /* nothing is known then, and so it is shown */
+    ask_all(survey, false, false);
+    if (!remember(survey, &before)) { /* nothing is known then, and so it is shown */
+        pairs_reset(survey);
         return;
     }
-    ask_all(survey, false, false);
-    remember(survey, before);
     if (!is_cancelled(survey)) {
         ask_all(survey, true, false);
     }
@@ -473,12 +528,12 @@ evc_survey_look(struct evc_survey *survey)
         pairs_reset(survey);
         ask_all(survey, false, true);
     }
-    conclude(survey, before);
+    conclude(survey, &before);
     conclude_memory(survey);
     survey->unix_us = evc_clock_unix_us();
     survey->mono_us = evc_clock_mono_us();
     evc_survey_rate_readiness(survey);
-    free(before);
+    free(before.cells);
 }
 
 void
@@ -502,7 +557,7 @@ evc_survey_unexplained(const struct evc_survey *survey)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < survey->pair_count; i++) {
-        for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+        for (unsigned p = 0; p < survey->pairs[i].partition_count; p++) {
             const struct evc_survey_cell *cell = &survey->pairs[i].cells[p];
             if (cell->is_settled) {
                 sum += (uint64_t)llabs(cell->unexplained);

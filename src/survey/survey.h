@@ -82,7 +82,10 @@ struct evc_survey_cell {
 /** A source and a destination; the same region twice stands for its own repair group. */
 struct evc_survey_pair {
     unsigned source, destination;
-    struct evc_survey_cell *cells; /* one per partition */
+    /* Of the source's queue: the file's, or more where a process knows that it has grown. */
+    unsigned partition_count;
+    unsigned cell_room;
+    struct evc_survey_cell *cells; /* one per partition; room for cell_room */
     /* is_known, is_settled: of all; waiting_us, state: the worst, the journals' among them */
     struct evc_survey_cell total;
     uint64_t journal_waiting;    /* events in the source's journals, not in the queue */

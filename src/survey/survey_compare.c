@@ -50,13 +50,12 @@ subtract_buckets(const struct evc_survey_buckets *now, const struct evc_survey_b
 }
 
 static void
-compare_pair(struct evc_survey_pair *pair, const struct evc_survey_pair *earlier,
-             unsigned partition_count, double seconds)
+compare_pair(struct evc_survey_pair *pair, const struct evc_survey_pair *earlier, double seconds)
 {
     uint64_t events = 0;
 
     evc_histogram_init(&pair->recent);
-    for (unsigned p = 0; p < partition_count; p++) {
+    for (unsigned p = 0; p < pair->partition_count && p < earlier->partition_count; p++) {
         struct evc_survey_cell *cell = &pair->cells[p];
         const struct evc_survey_cell *before = &earlier->cells[p];
         struct evc_histogram recent;
@@ -96,8 +95,7 @@ evc_survey_compare(struct evc_survey *survey, const struct evc_survey *earlier)
     }
     double seconds = (double)(survey->mono_us - earlier->mono_us) / 1e6;
     for (size_t i = 0; i < survey->pair_count; i++) {
-        compare_pair(&survey->pairs[i], &earlier->pairs[i], survey->config->queue.partitions,
-                     seconds);
+        compare_pair(&survey->pairs[i], &earlier->pairs[i], seconds);
     }
     for (unsigned r = 0; r < survey->config->regions_count; r++) {
         compare_region(&survey->regions[r], &earlier->regions[r], seconds);
@@ -159,11 +157,11 @@ broken(const struct evc_survey *survey, const struct evc_survey_pair *pair, char
 }
 
 static unsigned
-longest_waiting(const struct evc_survey_pair *pair, unsigned partition_count)
+longest_waiting(const struct evc_survey_pair *pair)
 {
     unsigned longest = 0;
 
-    for (unsigned p = 1; p < partition_count; p++) {
+    for (unsigned p = 1; p < pair->partition_count; p++) {
         if (pair->cells[p].waiting_us > pair->cells[longest].waiting_us) {
             longest = p;
         }
@@ -174,12 +172,11 @@ longest_waiting(const struct evc_survey_pair *pair, unsigned partition_count)
 static void
 rate_pair(const struct evc_survey *survey, struct evc_survey_pair *pair)
 {
-    unsigned partition_count = survey->config->queue.partitions;
-    unsigned longest = longest_waiting(pair, partition_count);
+    unsigned longest = longest_waiting(pair);
     uint64_t unexplained = 0;
     char text[EVC_READINESS_REASON_BYTES];
 
-    for (unsigned p = 0; p < partition_count; p++) {
+    for (unsigned p = 0; p < pair->partition_count; p++) {
         const struct evc_survey_cell *cell = &pair->cells[p];
         unexplained += cell->is_settled ? (uint64_t)llabs(cell->unexplained) : 0;
     }

@@ -89,7 +89,7 @@ pair_json(const struct evc_survey *survey, const struct evc_survey_pair *pair)
     json_t *object = cell_json(&pair->total), *partitions = json_array();
     bool is_repair = pair->source == pair->destination;
 
-    for (unsigned p = 0; p < survey->config->queue.partitions; p++) {
+    for (unsigned p = 0; p < pair->partition_count; p++) {
         (void)json_array_append_new(partitions, partition_json(&pair->cells[p], p));
     }
     (void)json_object_set_new(object, "source",

@@ -98,7 +98,7 @@ add_journals(struct evc_survey_process *process, const json_t *slots, uint64_t n
 }
 
 static void
-read_process(struct evc_survey_process *process, const json_t *answer, unsigned partition_count)
+read_process(struct evc_survey_process *process, const json_t *answer)
 {
     const json_t *feeder = json_object_get(answer, "feeder");
     const json_t *produced = json_object_get(answer, "produced");
@@ -115,7 +115,7 @@ read_process(struct evc_survey_process *process, const json_t *answer, unsigned 
     add_journals(process, json_object_get(answer, "clients"), now_us);
     process->is_feeder_stalled = json_is_true(json_object_get(feeder, "stalled"));
     copy_text(process->feeder_error, sizeof(process->feeder_error), text(feeder, "error"));
-    for (unsigned p = 0; p < partition_count; p++) {
+    for (unsigned p = 0; p < EVC_PARTITION_MAX; p++) {
         json_int_t value = json_integer_value(json_array_get(produced, p));
         process->produced[p] = value > 0 ? (uint64_t)value : 0;
     }
@@ -173,8 +173,7 @@ read_cell(struct evc_survey_cell *cell, const json_t *partition, uint64_t now_us
 
 /** What a relay says of one of its groups. Adds to what other relays of the region have said. */
 static void
-read_group(struct evc_survey *survey, struct evc_survey_pair *pair, const json_t *group,
-           uint64_t now_us)
+read_group(struct evc_survey_pair *pair, const json_t *group, uint64_t now_us)
 {
     const json_t *partition;
     size_t i;
@@ -184,7 +183,7 @@ read_group(struct evc_survey *survey, struct evc_survey_pair *pair, const json_t
     {
         uint64_t index = number(partition, "partition");
         if (json_is_integer(json_object_get(partition, "partition")) &&
-            index < survey->config->queue.partitions) {
+            index < pair->partition_count) {
             read_cell(&pair->cells[index], partition, now_us);
         }
     }
@@ -231,13 +230,13 @@ read_relay(struct evc_survey *survey, unsigned source, const json_t *answer)
     {
         if (evc_config_region_find(survey->config, text(group, "region"), &region, NULL) == 0 &&
             region != source) {
-            read_group(survey, evc_survey_pair_at(survey, source, region), group, now_us);
+            read_group(evc_survey_pair_at(survey, source, region), group, now_us);
         }
     }
     read_canaries(survey, source, json_object_get(answer, "canaries"));
     group = json_object_get(answer, "repair");
     if (group != NULL) {
-        read_group(survey, evc_survey_pair_at(survey, source, source), group, now_us);
+        read_group(evc_survey_pair_at(survey, source, source), group, now_us);
     }
 }
 
@@ -318,7 +317,12 @@ read_proxy(struct evc_survey *survey, unsigned index, const json_t *answer)
 void
 evc_survey_read(struct evc_survey *survey, struct evc_survey_process *process, const json_t *answer)
 {
-    read_process(process, answer, survey->config->queue.partitions);
+    size_t partition_count = json_array_size(json_object_get(answer, "produced"));
+
+    evc_survey_grow(survey, process->region,
+                    partition_count < EVC_PARTITION_MAX ? (unsigned)partition_count
+                                                        : EVC_PARTITION_MAX);
+    read_process(process, answer);
     if (process->is_proxy) {
         read_proxy(survey, process->region, answer);
     } else {

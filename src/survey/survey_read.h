@@ -9,6 +9,9 @@
 
 #include "survey/survey.h"
 
+/** A region's queue has at least so many partitions (survey.c). Never fewer than before. */
+void evc_survey_grow(struct evc_survey *survey, unsigned source, unsigned partition_count);
+
 /**
  * Asks one process. NULL: it did not answer, or somebody else did; process->why says which. Touches
  * nothing but *process, so several may be asked at once. The caller owns the answer.

@@ -142,6 +142,21 @@ def test_status__nonsense_in_answers__is_passed_over(fakes):
     assert done.returncode == 0 and document["unexplained"] == 0
 
 
+def test_status__partitions_grown_beyond_the_file__are_all_there(fakes):
+    cells = [partition(0, applied=5), partition(1), partition(2, applied=7, lost=1, lag=[[10, 7]])]
+    set_virginia(fakes, cells, produced=(5, 0, 8), relay_produced=(0, 0, 0))
+    done, document = fakes.status()
+    assert done.returncode == 0 and document["settled"] and document["lost"] == 1
+    by_source = {pair["source"]: pair for pair in document["pairs"] if pair["group"] == "ship"}
+    assert [p["produced"] for p in by_source["virginia"]["partitions"]] == [5, 0, 8]
+    assert len(by_source["oregon"]["partitions"]) == 2  # its own queue has not grown
+    assert "partition 2 lost 1 events" in run("status", "--config", fakes.path).stdout
+    fakes.relay("virginia")["destinations"][0]["partitions"] = cells[:2]  # no relay has it yet
+    pair = fakes.pair()
+    assert [p["state"] for p in pair["partitions"]] == ["fine", "fine", "unknown"]
+    assert pair["unexplained"] is None
+
+
 def test_status__link_down_and_feeder_stalled__said(fakes):
     fakes.relay("virginia")["destinations"][0].update(link="down", why="connection refused")
     fakes.proxy("oregon")["feeder"] = {"stalled": True, "error": "the queue is full"}

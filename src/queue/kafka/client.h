@@ -60,7 +60,7 @@ struct evc_kafka {
     rd_kafka_topic_t *topic;
     bool is_topic_sure; /* it was seen by this producer */
     uint64_t look_due_us;
-    atomic_uint partition_count;  /* any thread reads */
+    atomic_uint partition_count;  /* any thread reads; consumers raise it, too */
     size_t pending;               /* items of an append that have no report yet */
     rd_kafka_resp_err_t last_err; /* of the reports of this append */
 };

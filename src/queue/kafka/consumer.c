@@ -87,6 +87,18 @@ own_list(const struct evc_kafka_consumer *consumer)
 
 /* --- partitions come and go --- */
 
+/** The queue has this partition: who only reads may be the first of its process to see that. */
+static void
+note_partition(struct evc_kafka *kafka, int32_t partition)
+{
+    unsigned known = atomic_load(&kafka->partition_count);
+
+    while (
+        (unsigned)partition >= known &&
+        !atomic_compare_exchange_weak(&kafka->partition_count, &known, (unsigned)partition + 1)) {
+    }
+}
+
 /** Takes up what the group's commits say. false: that cannot be read now. */
 static bool
 take_up_all(struct evc_kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list)
@@ -113,6 +125,7 @@ take_up_all(struct evc_kafka_consumer *consumer, rd_kafka_topic_partition_list_t
         if (element->partition >= EVC_PARTITION_MAX) {
             continue; /* nobody writes there */
         }
+        note_partition(consumer->kafka, element->partition);
         if (evc_kafka_part_take_up(part, position, element->metadata, element->metadata_size) !=
             EVC_OK) {
             evc_log_error("the books beside a committed position cannot be read, they begin anew",

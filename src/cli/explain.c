@@ -46,9 +46,17 @@ static const char help[] =
     "copies differ they are looked at up to 3 more times, 200 ms apart: a write may be on its "
     "way.\n"
     "\n"
+    "The last events: what the relays remember of the key, about the last 32,768 events to each "
+    "region, of\n"
+    "one key the last 4; how each ended (see `evcache status --help`), or what it does now; the "
+    "batch is\n"
+    "partition/slot/first number, as in the logs.\n"
+    "\n"
     "Colours are for terminals; NO_COLOR turns them off. Exit status: 0 all copies are alike, 1 "
     "copies\n"
-    "differ, or it did not work, 2 the command line is wrong, 3 a node does not answer (it is "
+    "differ, or it did not work, 2 the command line is wrong, 3 a node or relay does not answer "
+    "(it "
+    "is\n"
     "named).\n";
 
 enum {
@@ -305,6 +313,78 @@ print_versions(const struct evc_explain *explain)
     putchar('\n');
 }
 
+static void
+event_row(struct evc_table *table, const struct evc_explain *explain,
+          const struct evc_explain_way *way, const struct evc_explain_event *event)
+{
+    char text[NAME_BYTES + 8], batch[64], duration[EVC_TERMINAL_TEXT_BYTES];
+
+    snprintf(text, sizeof(text), "%s → %s", explain->config->regions[way->source].name,
+             explain->config->regions[way->destination].name);
+    evc_table_row(table, text);
+    evc_table_cell(table, 1, EVC_STYLE_PLAIN, event->kind);
+    evc_table_cell(table, 2, EVC_STYLE_PLAIN, version_text(event->version, text));
+    evc_table_cell(table, 3,
+                   event->is_under_way                        ? EVC_STYLE_WARN
+                   : strcmp(event->outcome, "abandoned") == 0 ? EVC_STYLE_BAD
+                                                              : EVC_STYLE_PLAIN,
+                   event->outcome);
+    evc_table_cell(table, 4, EVC_STYLE_PLAIN,
+                   event->is_under_way && event->age_us == 0
+                       ? "-"
+                       : evc_terminal_duration(event->age_us, duration));
+    evc_table_cell(table, 5, EVC_STYLE_PLAIN, evc_terminal_count(event->attempts, duration));
+    snprintf(batch, sizeof(batch), "%u/%u/%" PRIu64, way->partition, event->slot, event->first);
+    evc_table_cell(table, 6, EVC_STYLE_PLAIN, batch);
+}
+
+static void
+print_events(const struct evc_explain *explain)
+{
+    static const char *const headings[] = {"Its last events", "kind", "version", "outcome", "ago",
+                                           "retries",         "batch"};
+    struct evc_table table;
+    unsigned count = 0;
+
+    evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
+    for (size_t i = 0; i < explain->way_count; i++) {
+        for (unsigned k = 0; k < explain->ways[i].event_count; k++) {
+            event_row(&table, explain, &explain->ways[i], &explain->ways[i].events[k]);
+            count++;
+        }
+    }
+    if (count > 0) {
+        evc_table_print(&table, stdout);
+        putchar('\n');
+    }
+    evc_table_finish(&table);
+}
+
+/** Where no event is shown, why. */
+static void
+print_way_notes(const struct evc_explain *explain)
+{
+    char digits[EVC_TERMINAL_TEXT_BYTES];
+
+    for (size_t i = 0; i < explain->way_count; i++) {
+        const struct evc_explain_way *way = &explain->ways[i];
+
+        if (way->event_count > 0) {
+            continue;
+        }
+        printf("%s%s → %s%s ", evc_terminal_style(stdout, EVC_STYLE_DIM),
+               explain->config->regions[way->source].name,
+               explain->config->regions[way->destination].name,
+               evc_terminal_style(stdout, EVC_STYLE_PLAIN));
+        if (way->is_known) {
+            printf("no event of it among the last %s that the relay remembers\n",
+                   evc_terminal_count((int64_t)way->remembered, digits));
+        } else {
+            printf("its events are not known: no relay that answers has its partition\n");
+        }
+    }
+}
+
 /** What is to be said of a copy beyond its row. False: nothing. */
 static bool
 note_text(const struct evc_explain_copy *copy, char *text, size_t text_bytes)
@@ -379,6 +459,14 @@ verdict(const struct evc_explain *explain)
     size_t differing = evc_explain_differing(explain);
     char name[NAME_BYTES];
 
+    for (size_t i = 0; i < explain->relay_count; i++) {
+        const struct evc_explain_relay *relay = &explain->relays[i];
+        if (!relay->has_answered) {
+            (void)evc_cli_fail("explain", "%s/relay/%u does not answer: %s",
+                               explain->config->regions[relay->region].name, relay->index,
+                               relay->why);
+        }
+    }
     for (size_t i = 0; i < explain->copy_count; i++) {
         const struct evc_explain_copy *copy = &explain->copies[i];
         if (copy->is_counted && copy->state == EVC_COPY_UNANSWERED) {
@@ -390,7 +478,9 @@ verdict(const struct evc_explain *explain)
         return evc_cli_fail("explain", "%zu of %zu copies differ", differing,
                             evc_explain_counted(explain));
     }
-    return evc_explain_unanswered(explain) > 0 ? EVC_EXIT_UNANSWERED : EVC_EXIT_OK;
+    return evc_explain_unanswered(explain) + evc_explain_silent_relays(explain) > 0
+               ? EVC_EXIT_UNANSWERED
+               : EVC_EXIT_OK;
 }
 
 static int
@@ -402,6 +492,7 @@ run(const struct evc_cli_options *options, const struct evc_config *config, stru
         return evc_cli_fail("explain", "out of memory");
     }
     evc_explain_look_patiently(explain);
+    evc_explain_ask_relays(explain);
     if (options->is_json) {
         json_t *json = evc_explain_json(explain);
         (void)json_dumpf(json, stdout, JSON_INDENT(2));
@@ -411,6 +502,8 @@ run(const struct evc_cli_options *options, const struct evc_config *config, stru
         print_head(explain);
         print_copies(explain);
         print_versions(explain);
+        print_events(explain);
+        print_way_notes(explain);
         print_notes(explain);
         print_summary(explain);
     }

@@ -38,6 +38,7 @@ struct admin_route {
 };
 
 static const char metrics_path[] = "/metrics";
+static const char explain_path[] = "/explain.json";
 static const char type_of_json[] = "application/json";
 static const char type_of_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -156,6 +157,22 @@ send_metrics(struct MHD_Connection *connection, const struct evc_admin_handler *
 }
 
 static enum MHD_Result
+send_explain(struct MHD_Connection *connection, const struct evc_admin_handler *handler)
+{
+    struct evc_slice key = {.ptr = NULL, .len = 0};
+    json_t *body;
+
+    if (MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "key", 3, &key.ptr,
+                                      &key.len) != MHD_YES ||
+        key.ptr == NULL || key.len == 0 || key.len > EVC_ADMIN_KEY_BYTES_MAX) {
+        return send_json(connection, MHD_HTTP_BAD_REQUEST,
+                         json_pack("{s:s}", "error", "?key= is to name a key of 1 to 250 bytes"));
+    }
+    body = handler->explain(handler->ctx, key);
+    return send_json(connection, body != NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, body);
+}
+
+static enum MHD_Result
 send_page(struct MHD_Connection *connection, const struct evc_page *page)
 {
     /* The library only reads a persistent buffer. */
@@ -222,6 +239,9 @@ on_request(void *ctx, struct MHD_Connection *connection, const char *path, const
     }
     if (strcmp(path, metrics_path) == 0 && admin->handler.metrics != NULL) {
         return send_metrics(connection, &admin->handler);
+    }
+    if (strcmp(path, explain_path) == 0 && admin->handler.explain != NULL) {
+        return send_explain(connection, &admin->handler);
     }
     enum MHD_Result result;
     if (send_own(&admin->handler, connection, path, &result)) {

@@ -3,6 +3,7 @@
  * One GET of one JSON document: a new connection each time, closed afterwards. Whoever asks often
  * asks for much at once, so keeping connections would buy nothing.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "http/admin.h"
@@ -10,8 +11,20 @@
 #include "http/response.h"
 
 enum {
-    REQUEST_BYTES_MAX = 512
+    REQUEST_BYTES_MAX = EVC_ADMIN_EXPLAIN_PATH_BYTES + 512
 };
+
+void
+evc_admin_explain_path(struct evc_slice key, char path[EVC_ADMIN_EXPLAIN_PATH_BYTES])
+{
+    int len = snprintf(path, EVC_ADMIN_EXPLAIN_PATH_BYTES, "/explain.json?key=");
+
+    assert(key.len <= EVC_ADMIN_KEY_BYTES_MAX);
+    for (size_t i = 0; i < key.len; i++) {
+        len += snprintf(path + len, EVC_ADMIN_EXPLAIN_PATH_BYTES - (size_t)len, "%%%02X",
+                        (unsigned char)key.ptr[i]);
+    }
+}
 
 static int
 send_request(struct evc_dial *dial, const char *path, struct evc_error *error)

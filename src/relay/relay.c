@@ -114,6 +114,7 @@ struct report_call {
     struct evc_relay *relay;
     json_t *report;
     struct evc_metric_page *page;
+    struct evc_slice key;
     bool is_ready;
     bool has_metrics;
 };
@@ -133,6 +134,26 @@ admin_status(void *ctx)
     struct report_call call = {.relay = ctx};
 
     if (evc_loop_call(&call.relay->loop, make_report, &call, RELAY_STATUS_TIMEOUT_MS) != EVC_OK) {
+        return NULL;
+    }
+    return call.report;
+}
+
+static void
+make_explanation(void *arg)
+{
+    struct report_call *call = arg;
+
+    call->report = evc_relay_explain(call->relay, call->key);
+}
+
+static json_t *
+admin_explain(void *ctx, struct evc_slice key)
+{
+    struct report_call call = {.relay = ctx, .key = key};
+
+    if (evc_loop_call(&call.relay->loop, make_explanation, &call, RELAY_STATUS_TIMEOUT_MS) !=
+        EVC_OK) {
         return NULL;
     }
     return call.report;
@@ -298,6 +319,7 @@ start_destination(struct evc_relay *relay, struct evc_destination *destination, 
                              .retry_max_ms = RELAY_RETRY_MAX_MS,
                              .abandon_after_us = (uint64_t)config->abandon_after_s * 1000000,
                              .tombstone_ttl_s = config->tombstone_ttl_s,
+                             .trail_max = EVC_SHIP_TRAIL_MAX_DEFAULT,
                          },
                          &destination->ship);
     if (rc != EVC_OK) {
@@ -452,6 +474,7 @@ start(struct evc_relay *relay, struct evc_error *error)
                                .status = admin_status,
                                .metrics = admin_metrics,
                                .is_ready = admin_is_ready,
+                               .explain = admin_explain,
                                .ctx = relay,
                            },
                            &relay->admin, error);

@@ -54,6 +54,10 @@ json_t *evc_relay_report(struct evc_relay *relay);
 /** The body of /metrics. Loop thread. False without memory, or when the queue cannot be read. */
 bool evc_relay_metrics(struct evc_relay *relay, struct evc_metric_page *page);
 
+/** The body of /explain.json: what each destination's shipment knows of a key. Loop thread. NULL
+ * without memory. */
+json_t *evc_relay_explain(const struct evc_relay *relay, struct evc_slice key);
+
 /** Commits what is done in every group, so that books and backlog are of one moment. Loop thread.
  */
 void evc_relay_commit_all(struct evc_relay *relay);

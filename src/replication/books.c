@@ -231,6 +231,7 @@ evc_books_open(struct evc_books *books, uint64_t position, const struct evc_reco
         .position = position,
         .open = header->count,
         .event_count = header->count,
+        .slot = header->slot,
     };
     *ret_slot_conflict = is_slot_conflict(books, header);
     check_numbers(books, batch, header);

@@ -67,10 +67,19 @@ struct evc_batch {
     uint32_t open; /* events without an outcome */
     uint32_t outcome[EVC_OUTCOME_MAX];
     uint32_t event_count;
+    uint16_t slot; /* its producer's */
     uint64_t lost, duplicate;
     /* numbers of its producer after this batch, folded with it */
     uint64_t producer, next_seq;
 };
+
+/** The number of its first event: with the slot and the partition, what names a batch everywhere.
+ */
+static inline uint64_t
+evc_batch_first_seq(const struct evc_batch *batch)
+{
+    return batch->next_seq - batch->event_count;
+}
 
 /** Whether there is room to open another batch. */
 bool evc_books_has_room(const struct evc_books *books);

@@ -36,7 +36,8 @@ evc_ship_create(struct evc_node_port *port, const struct evc_moment *now,
     evc_list_init(&ship->active);
     evc_retry_init(&ship->retry, options->retry_min_ms, options->retry_max_ms);
     evc_pool_init(&ship->pool, sizeof(struct evc_ship_item), options->items_max);
-    if (evc_key_table_init(&ship->table, options->items_max) != EVC_OK) {
+    if (evc_key_table_init(&ship->table, options->items_max) != EVC_OK ||
+        evc_trail_init(&ship->trail, options->trail_max) != EVC_OK) {
         evc_ship_destroy(ship);
         return EVC_E_NOMEM;
     }
@@ -75,6 +76,7 @@ evc_ship_destroy(struct evc_ship *ship)
     }
     evc_pool_finish(&ship->pool);
     evc_key_table_finish(&ship->table);
+    evc_trail_finish(&ship->trail);
     free(ship);
 }
 
@@ -145,11 +147,31 @@ evc_ship_make_ready(struct evc_ship_item *item)
 
 /* --- outcomes --- */
 
+static struct evc_trail_event
+trail_of(const struct evc_ship_event *event, uint64_t hash)
+{
+    return (struct evc_trail_event){
+        .key_hash = hash,
+        .version = event->version,
+        .first_seq = evc_batch_first_seq(event->batch),
+        .slot = event->batch->slot,
+        .op = event->op,
+        .flags = event->flags,
+    };
+}
+
+/** hash: of its key; attempts: that failed. */
 static void
-end_event(struct evc_ship_event *event, enum evc_outcome outcome)
+end_event(struct evc_ship *ship, uint64_t hash, struct evc_ship_event *event, uint8_t attempts,
+          enum evc_outcome outcome)
 {
     struct evc_batch *batch = event->batch;
+    struct evc_trail_event ended = trail_of(event, hash);
 
+    ended.ended_us = ship->now->unix_us;
+    ended.attempts = attempts;
+    ended.outcome = (uint8_t)outcome;
+    evc_trail_add(&ship->trail, &ended);
     event->batch = NULL;
     evc_batch_outcome(batch, outcome);
 }
@@ -173,9 +195,9 @@ next_is_spoken_for(const struct evc_ship_item *item)
 void
 evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome)
 {
-    end_event(&item->current, outcome);
+    end_event(item->ship, item->key.hash, &item->current, item->wait.attempts, outcome);
     if (item->next.batch && next_is_spoken_for(item)) {
-        end_event(&item->next, EVC_OUTCOME_COALESCED);
+        end_event(item->ship, item->key.hash, &item->next, 0, EVC_OUTCOME_COALESCED);
     }
     if (!item->next.batch) {
         set_state(item, EVC_SHIP_READY);
@@ -246,15 +268,15 @@ evc_ship_has_room(const struct evc_ship *ship, unsigned count)
 
 /** Of two events of one key the newer stays; the other is spoken for. */
 static void
-coalesce(struct evc_ship_event *kept, struct evc_ship_event *arrived)
+coalesce(struct evc_ship_item *item, struct evc_ship_event *kept, struct evc_ship_event *arrived)
 {
     if (arrived->version > kept->version) {
         struct evc_ship_event older = *kept;
 
         *kept = *arrived;
-        end_event(&older, EVC_OUTCOME_COALESCED);
+        end_event(item->ship, item->key.hash, &older, 0, EVC_OUTCOME_COALESCED);
     } else {
-        end_event(arrived, EVC_OUTCOME_COALESCED);
+        end_event(item->ship, item->key.hash, arrived, 0, EVC_OUTCOME_COALESCED);
     }
 }
 
@@ -272,11 +294,11 @@ take_event(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_sli
         item->state = EVC_SHIP_READY;
         evc_list_push_back(&ship->ready, &item->wait.link);
     } else if (!state_is_active(item->state)) {
-        coalesce(&item->current, arrived);
+        coalesce(item, &item->current, arrived);
     } else if (item->next.batch) {
         item->next_must_go |= is_echo || evc_version_writer(item->next.version) !=
                                              evc_version_writer(arrived->version);
-        coalesce(&item->next, arrived);
+        coalesce(item, &item->next, arrived);
     } else {
         item->next = *arrived;
         item->next_must_go = is_echo;
@@ -291,6 +313,8 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
         .version = event->version,
         .written_us = event->written_us,
         .expiry_s = event->expiry_s,
+        .op = (uint8_t)event->op,
+        .flags = event->flags,
     };
     enum evc_policy policy = EVC_POLICY_COPY;
 
@@ -298,7 +322,7 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
         policy = evc_config_policy_of(ship->options.config, event->key.ptr, event->key.len);
     }
     if ((event->flags & EVC_EVENT_REPAIR) || policy == EVC_POLICY_NONE) {
-        end_event(&arrived, EVC_OUTCOME_FILTERED);
+        end_event(ship, evc_hash_key(event->key), &arrived, 0, EVC_OUTCOME_FILTERED);
         return;
     }
     take_event(ship, &arrived, event->key, (event->flags & EVC_EVENT_RESHIP) != 0, policy);
@@ -395,4 +419,30 @@ evc_ship_stats(const struct evc_ship *ship, struct evc_ship_stats *ret)
     *ret = ship->stats;
     ret->items = ship->pool.in_use;
     ret->active = ship->active_count;
+}
+
+void
+evc_ship_explain(const struct evc_ship *ship, struct evc_slice key, struct evc_ship_account *ret)
+{
+    static const char *const states[EVC_SHIP_STATE_MAX] = {
+        [EVC_SHIP_READY] = "waiting",
+        [EVC_SHIP_LATER] = "retrying",
+        [EVC_SHIP_READING_LOCAL] = "reading",
+        [EVC_SHIP_LOOKING] = "reading",
+        [EVC_SHIP_READING_BEST] = "reading",
+        [EVC_SHIP_BURYING] = "burying",
+        [EVC_SHIP_SENT] = "sent",
+    };
+    uint64_t hash = evc_hash_key(key);
+    const struct evc_ship_item *item = item_of_entry(evc_key_table_find(&ship->table, hash, key));
+
+    *ret = (struct evc_ship_account){.remembered = ship->trail.remembered};
+    ret->event_count = evc_trail_find(&ship->trail, hash, ret->events);
+    if (item) {
+        ret->is_under_way = true;
+        ret->state = states[item->state];
+        ret->current = trail_of(&item->current, hash);
+        ret->current.attempts = item->wait.attempts;
+        ret->failing_us = item->wait.attempts > 0 ? ship->now->mono_us - item->first_us : 0;
+    }
 }

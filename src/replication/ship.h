@@ -23,11 +23,13 @@
 #include "meta/replication.h"
 #include "queue/event.h"
 #include "replication/books.h"
+#include "replication/trail.h"
 #include "topology/config.h"
 
 enum {
-    EVC_SHIP_ITEMS_MAX_DEFAULT = 32768
-}; /* keys on their way per destination */
+    EVC_SHIP_ITEMS_MAX_DEFAULT = 32768, /* keys on their way per destination */
+    EVC_SHIP_TRAIL_MAX_DEFAULT = 32768, /* 1.3 MiB per destination */
+};
 
 /** The way to the destination: a connection to a receiver in production. */
 struct evc_ship_link {
@@ -46,6 +48,7 @@ struct evc_ship_options {
     uint32_t retry_min_ms, retry_max_ms;
     uint64_t abandon_after_us; /* a key that cannot be read or sent for so long is given up */
     uint32_t tombstone_ttl_s;
+    uint32_t trail_max; /* ended events to remember; 0: none */
     uint32_t rules_off; /* test only */
 };
 
@@ -54,6 +57,17 @@ struct evc_ship_stats {
     uint64_t active; /* of those, being read or sent; the others wait */
     uint64_t reads_total, reads_further_total, sends_total, retries_total;
     uint64_t repairs_total, gone_total, bytes_total;
+};
+
+/** What a shipment knows of one key. */
+struct evc_ship_account {
+    bool is_under_way;
+    const char *state; /* under way: "waiting", "retrying", "reading", "burying", "sent" */
+    struct evc_trail_event current; /* under way: the event, without end and outcome */
+    uint64_t failing_us;            /* how long attempts at it have failed; 0: none has */
+    struct evc_trail_event events[EVC_TRAIL_WAYS]; /* that ended, the latest first */
+    unsigned event_count;
+    uint64_t remembered; /* ended events of all keys that it knows of */
 };
 
 struct evc_ship;
@@ -86,5 +100,8 @@ void evc_ship_tick(struct evc_ship *ship);
 bool evc_ship_is_idle(const struct evc_ship *ship);
 
 void evc_ship_stats(const struct evc_ship *ship, struct evc_ship_stats *ret);
+
+void evc_ship_explain(const struct evc_ship *ship, struct evc_slice key,
+                      struct evc_ship_account *ret);
 
 #endif

@@ -34,6 +34,7 @@ struct evc_ship_event {
     evc_version version;
     uint64_t written_us;
     uint32_t expiry_s;
+    uint8_t op, flags;
 };
 
 struct evc_ship_item {
@@ -72,6 +73,7 @@ struct evc_ship {
     struct evc_list active;
     struct evc_pool pool;
     struct evc_key_table table;
+    struct evc_trail trail;
 };
 
 static inline struct evc_slice

@@ -120,6 +120,37 @@ add_copies(struct evc_explain *explain, unsigned region)
     return true;
 }
 
+/** Makes room for the relays and the ways of every region. */
+static bool
+add_relays(struct evc_explain *explain)
+{
+    const struct evc_config *config = explain->config;
+    size_t relays = 0;
+
+    for (unsigned r = 0; r < config->regions_count; r++) {
+        relays += config->regions[r].relays_count;
+    }
+    explain->relays = calloc(relays + 1, sizeof(*explain->relays));
+    explain->ways =
+        calloc((size_t)config->regions_count * config->regions_count, sizeof(*explain->ways));
+    if (explain->relays == NULL || explain->ways == NULL) {
+        return false;
+    }
+    for (unsigned r = 0; r < config->regions_count; r++) {
+        for (unsigned i = 0; i < config->regions[r].relays_count; i++) {
+            explain->relays[explain->relay_count++] =
+                (struct evc_explain_relay){.region = r, .index = i};
+        }
+        for (unsigned to = 0; to < config->regions_count; to++) {
+            if (to != r) {
+                explain->ways[explain->way_count++] =
+                    (struct evc_explain_way){.source = r, .destination = to};
+            }
+        }
+    }
+    return true;
+}
+
 struct evc_explain *
 evc_explain_create(const struct evc_config *config, struct evc_slice key)
 {
@@ -136,6 +167,10 @@ evc_explain_create(const struct evc_config *config, struct evc_slice key)
     explain->partition = evc_queue_partition(key, config->queue.partitions);
     explain->timeout_ms = EVC_EXPLAIN_TIMEOUT_MS;
     explain->copies = calloc(zones_of(config), sizeof(*explain->copies));
+    if (!add_relays(explain)) {
+        evc_explain_destroy(explain);
+        return NULL;
+    }
     for (unsigned r = 0; explain->copies != NULL && r < config->regions_count; r++) {
         if (!add_copies(explain, r)) {
             evc_explain_destroy(explain);
@@ -154,6 +189,8 @@ evc_explain_destroy(struct evc_explain *explain)
 {
     if (explain != NULL) {
         free(explain->copies);
+        free(explain->ways);
+        free(explain->relays);
         free(explain);
     }
 }
@@ -314,6 +351,17 @@ size_t
 evc_explain_unanswered(const struct evc_explain *explain)
 {
     return count_states(explain, EVC_COPY_UNANSWERED, EVC_COPY_UNANSWERED);
+}
+
+size_t
+evc_explain_silent_relays(const struct evc_explain *explain)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < explain->relay_count; i++) {
+        count += !explain->relays[i].has_answered;
+    }
+    return count;
 }
 
 void

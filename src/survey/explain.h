@@ -5,7 +5,8 @@
  *
  * The nodes themselves are asked, all at once, past every proxy, and in a way that changes nothing
  * (no access is counted). Under traffic copies differ for as long as a write is on its way: what is
- * not alike is looked at again.
+ * not alike is looked at again. The relays are asked for the last events of the key, which they
+ * remember for a while.
  *
  * Which copies must be alike, the policy of the key decides:
  *   copy        all of them
@@ -32,6 +33,7 @@ enum {
     /* Nodes count seconds, each from its own moment: expiries no further apart are the same, and
      * what is this close to its end may be gone in one zone already. */
     EVC_EXPLAIN_EXPIRY_SLACK_S = 5,
+    EVC_EXPLAIN_EVENTS_MAX = 8, /* shown of one source and destination */
     EVC_EXPLAIN_WHY_BYTES = EVC_ERROR_TEXT_BYTES,
     EVC_EXPLAIN_WRITER_BYTES = EVC_CONFIG_NAME_LEN_MAX + 40,
 };
@@ -67,6 +69,35 @@ struct evc_explain_copy {
     char difference[32];             /* "size", "flags", "expiry" or "kind" */
 };
 
+/** An event of the key, as a relay remembers it. */
+struct evc_explain_event {
+    bool is_under_way; /* it has not ended */
+    char kind[16];     /* "set", "delete", "echo", "repair" */
+    char outcome[16];  /* under way: "waiting", "retrying", "reading", "burying", "sent" */
+    evc_version version;
+    uint64_t age_us;   /* since it ended; under way: since attempts at it fail */
+    unsigned attempts; /* that failed */
+    unsigned slot;     /* with partition and first: the batch it came in */
+    uint64_t first;
+};
+
+/** What the relays of a region know of the key on its way to another. */
+struct evc_explain_way {
+    unsigned source, destination;
+    bool is_known;                  /* a relay that has the key's partition has answered */
+    unsigned partition, partitions; /* of the source's queue */
+    uint64_t remembered;            /* ended events of all keys that those relays know of */
+    struct evc_explain_event events[EVC_EXPLAIN_EVENTS_MAX]; /* the latest first */
+    unsigned event_count;
+};
+
+/** A relay that was asked. */
+struct evc_explain_relay {
+    unsigned region, index;
+    bool has_answered;
+    char why[EVC_EXPLAIN_WHY_BYTES];
+};
+
 struct evc_explain {
     const struct evc_config *config; /* outlives it */
     char key_bytes[EVC_KEY_LEN_MAX];
@@ -77,7 +108,11 @@ struct evc_explain {
     uint64_t unix_us;                /* when the last look ended */
     struct evc_explain_copy *copies; /* by region and zone */
     size_t copy_count;
-    evc_version newest; /* 0: there is none */
+    evc_version newest;           /* 0: there is none */
+    struct evc_explain_way *ways; /* by source and destination, two different regions */
+    size_t way_count;
+    struct evc_explain_relay *relays; /* by region and index */
+    size_t relay_count;
 };
 
 /** The key has 1 to EVC_KEY_LEN_MAX bytes. NULL only without memory. */
@@ -89,6 +124,15 @@ void evc_explain_look(struct evc_explain *explain);
 
 /** Looks until copies are alike or a node does not answer, at most EVC_EXPLAIN_LOOKS_MAX times. */
 void evc_explain_look_patiently(struct evc_explain *explain);
+
+/** Asks every relay once what it knows of the key. Blocks like a look. */
+void evc_explain_ask_relays(struct evc_explain *explain);
+
+/** Takes one relay's /explain.json over; what makes no sense in it is passed over. Pure. */
+void evc_explain_read_relay(struct evc_explain *explain, unsigned region, const json_t *answer);
+
+/** Relays without an answer. */
+size_t evc_explain_silent_relays(const struct evc_explain *explain);
 
 /** Compares what the nodes have answered; a look does it itself. Pure. */
 void evc_explain_judge(struct evc_explain *explain);

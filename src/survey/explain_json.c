@@ -69,25 +69,70 @@ copy_json(const struct evc_explain *explain, const struct evc_explain_copy *copy
     return object;
 }
 
+static json_t *
+event_json(const struct evc_explain *explain, const struct evc_explain_way *way,
+           const struct evc_explain_event *event)
+{
+    char batch[64];
+
+    snprintf(batch, sizeof(batch), "%u/%u/%" PRIu64, way->partition, event->slot, event->first);
+    return json_pack("{s:b, s:s, s:s, s:o, s:I, s:i, s:s}", "under_way", (int)event->is_under_way,
+                     "kind", event->kind, "outcome", event->outcome, "version",
+                     version_json(explain->config, event->version), "age_us",
+                     (json_int_t)event->age_us, "attempts", (int)event->attempts, "batch", batch);
+}
+
+static json_t *
+way_json(const struct evc_explain *explain, const struct evc_explain_way *way)
+{
+    json_t *events = json_array();
+
+    for (unsigned i = 0; i < way->event_count; i++) {
+        (void)json_array_append_new(events, event_json(explain, way, &way->events[i]));
+    }
+    return json_pack("{s:s, s:s, s:b, s:i, s:i, s:I, s:o}", "source",
+                     explain->config->regions[way->source].name, "destination",
+                     explain->config->regions[way->destination].name, "known", (int)way->is_known,
+                     "partition", (int)way->partition, "partitions", (int)way->partitions,
+                     "remembered", (json_int_t)way->remembered, "events", events);
+}
+
+static json_t *
+relay_json(const struct evc_explain *explain, const struct evc_explain_relay *relay)
+{
+    const struct evc_config_region *region = &explain->config->regions[relay->region];
+
+    return json_pack("{s:s, s:i, s:s, s:b, s:s?}", "region", region->name, "index",
+                     (int)relay->index, "address", region->relays[relay->index].text, "answered",
+                     (int)relay->has_answered, "why", relay->why[0] != '\0' ? relay->why : NULL);
+}
+
 json_t *
 evc_explain_json(const struct evc_explain *explain)
 {
     char base64[EVC_KEY_LEN_MAX * 2];
     size_t base64_len = evc_base64_encode(explain->key, base64);
     json_t *key = json_stringn(explain->key.ptr, explain->key.len);
-    json_t *copies = json_array();
+    json_t *copies = json_array(), *ways = json_array(), *relays = json_array();
 
     for (size_t i = 0; i < explain->copy_count; i++) {
         (void)json_array_append_new(copies, copy_json(explain, &explain->copies[i]));
     }
-    return json_pack("{s:s, s:I, s:o, s:s%, s:s, s:i, s:i, s:b, s:i, s:i, s:i, s:o, s:o}", "cache",
-                     explain->config->cache, "unix_us", (json_int_t)explain->unix_us, "key",
-                     key != NULL ? key : json_null(), "key_base64", base64, base64_len, "policy",
-                     evc_explain_policy_str(explain->policy), "partition", (int)explain->partition,
-                     "partitions", (int)explain->config->queue.partitions, "alike",
-                     evc_explain_differing(explain) + evc_explain_unanswered(explain) == 0,
+    for (size_t i = 0; i < explain->way_count; i++) {
+        (void)json_array_append_new(ways, way_json(explain, &explain->ways[i]));
+    }
+    for (size_t i = 0; i < explain->relay_count; i++) {
+        (void)json_array_append_new(relays, relay_json(explain, &explain->relays[i]));
+    }
+    return json_pack("{s:s, s:I, s:o, s:s%, s:s, s:i, s:i, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o}",
+                     "cache", explain->config->cache, "unix_us", (json_int_t)explain->unix_us,
+                     "key", key != NULL ? key : json_null(), "key_base64", base64, base64_len,
+                     "policy", evc_explain_policy_str(explain->policy), "partition",
+                     (int)explain->partition, "partitions", (int)explain->config->queue.partitions,
+                     "alike", evc_explain_differing(explain) + evc_explain_unanswered(explain) == 0,
                      "counted", (int)evc_explain_counted(explain), "differing",
                      (int)evc_explain_differing(explain), "unanswered",
                      (int)evc_explain_unanswered(explain), "newest",
-                     version_json(explain->config, explain->newest), "copies", copies);
+                     version_json(explain->config, explain->newest), "copies", copies, "ways", ways,
+                     "relays", relays);
 }

@@ -59,6 +59,17 @@ def test_explain__a_value_everywhere__alike_with_who_wrote_it_and_when(cache):
     assert abs(document["newest"]["unix_ms"] - document["unix_us"] / 1000) < 60_000
     assert f"partition {document['partition']} of 4" in text.stdout
     assert "all 4 copies are alike" in text.stdout
+    shipped, back = document["ways"]
+    assert (shipped["source"], shipped["destination"], shipped["known"]) == ("virginia", "oregon", True)
+    event, = shipped["events"]
+    assert (event["kind"], event["outcome"], event["under_way"]) == ("set", "applied", False)
+    assert event["version"] == document["newest"] and event["age_us"] < 60_000_000
+    partition, slot, first = map(int, event["batch"].split("/"))
+    assert (partition, slot) == (document["partition"], 0) and first >= 1
+    assert back["known"] and back["events"] == []
+    assert " → ".join(["virginia", "oregon"]) + "  " in text.stdout
+    assert f"oregon → virginia no event of it among the last {back['remembered']} that the relay remembers" \
+        in text.stdout
 
 
 def test_explain__looking__changes_nothing_and_is_no_access(cache):
@@ -104,10 +115,13 @@ def test_explain__older_and_foreign_copies__named_with_how_far_behind(cache):
 
 def test_explain__deleted__tombstones_everywhere(cache):
     proxy = cache.proxy("virginia")
-    assert proxy.set("deleted", b"value") == b"STORED" and proxy.delete("deleted") == b"DELETED"
+    assert proxy.set("deleted", b"value") == b"STORED"
+    cache.wait_quiet()
+    assert proxy.delete("deleted") == b"DELETED"
     cache.wait_quiet()
     code, document, _ = explain(cache, "deleted")
     assert code == 0
+    assert [event["kind"] for event in document["ways"][0]["events"]] == ["delete", "set"]
     assert by_zone(document, "item") == dict.fromkeys(ALL, "tombstone")
 
 
@@ -128,6 +142,7 @@ def test_explain__policies__say_what_must_be_alike(cache):
     code, document, _ = explain(cache, "own:1")
     assert code == 0 and document["policy"] == "none"
     assert by_zone(document, "state") == dict.fromkeys(ALL[:2], "newest") | dict.fromkeys(ALL[2:], "absent")
+    assert [event["outcome"] for event in document["ways"][0]["events"]] == ["filtered"]
 
 
 def test_explain__key_with_blanks__in_base64(cache):
@@ -174,3 +189,30 @@ def test_explain__a_node_hangs__exit_3_named_and_nobody_waits_for_it(system):
     assert by_zone(document, "state") == dict.fromkeys(ALL, "newest") | {"oregon/oregon-a": "unanswered"}
     assert text.stderr == f"evcache explain: oregon/oregon-a does not answer: {node} does not answer in time\n"
     assert "the other 3 copies are alike" in text.stdout
+
+
+def test_explain__destination_hangs__event_is_under_way_then_relay_does_not_answer(system):
+    s = system(regions=2, zones=1)
+    s.wait_quiet()
+    s.kill("oregon/proxy/0", signal.SIGSTOP)
+    try:
+        assert s.proxy("virginia").set("key", b"value") == b"STORED"
+        for _ in range(100):
+            code, document, text = explain(s, "key")
+            if document["ways"][0]["events"]:
+                break
+        assert code == 1 and by_zone(document, "state")["oregon/oregon-a"] == "missing"
+        event, = document["ways"][0]["events"]
+        assert event["under_way"] and event["outcome"] in ("sent", "waiting")
+    finally:
+        s.kill("oregon/proxy/0", signal.SIGCONT)
+    s.wait_quiet()
+    s.kill("virginia/relay/0", signal.SIGSTOP)
+    try:
+        code, document, text = explain(s, "key")
+    finally:
+        s.kill("virginia/relay/0", signal.SIGCONT)
+    assert code == 3 and document["alike"]
+    assert text.stderr == (f"evcache explain: virginia/relay/0 does not answer: "
+                           f"{s.regions['virginia'].relays[0]} does not answer in time\n")
+    assert "virginia → oregon its events are not known: no relay that answers has its partition" in text.stdout

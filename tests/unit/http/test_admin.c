@@ -231,6 +231,42 @@ test_admin__document_of_the_process__is_served_or_503(void **state)
     evc_admin_stop(admin);
 }
 
+static json_t *
+explain(void *ctx, struct evc_slice key)
+{
+    (void)ctx;
+    return json_pack("{s:i, s:i}", "bytes", (int)key.len, "last",
+                     (int)(unsigned char)key.ptr[key.len - 1]);
+}
+
+static void
+test_admin__explain__any_key_arrives_as_it_is(void **state)
+{
+    struct process process = {0};
+    struct evc_admin_handler handler = {
+        .status = on_status, .is_ready = on_is_ready, .ctx = &process, .explain = explain};
+    char path[EVC_ADMIN_EXPLAIN_PATH_BYTES], key[EVC_ADMIN_KEY_BYTES_MAX];
+    struct evc_address address = address_free();
+    struct evc_admin *admin = NULL;
+    struct evc_error error;
+    json_t *document;
+
+    (void)state;
+    assert_int_equal(evc_admin_start(&address, &handler, &admin, &error), 0);
+    for (unsigned i = 0; i < sizeof(key); i++) {
+        key[i] = (char)i; /* NUL, blank, '%', '&', '+' and all others */
+    }
+    evc_admin_explain_path((struct evc_slice){.ptr = key, .len = sizeof(key)}, path);
+    assert_int_equal(get(&address, path, &document, &error), 0);
+    assert_int_equal(json_integer_value(json_object_get(document, "bytes")), sizeof(key));
+    assert_int_equal(json_integer_value(json_object_get(document, "last")), sizeof(key) - 1);
+    json_decref(document);
+    expect_answer(&address, "GET /explain.json HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ");
+    expect_answer(&address, "GET /explain.json?key= HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ");
+    expect_answer(&address, "GET /explain.json?key HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 ");
+    evc_admin_stop(admin);
+}
+
 static void
 test_admin__dashboard__pages_or_the_way_to_them(void **state)
 {
@@ -376,6 +412,7 @@ main(void)
         cmocka_unit_test(test_admin__unknown_path__404),
         cmocka_unit_test(test_admin__other_methods__405),
         cmocka_unit_test(test_admin__document_of_the_process__is_served_or_503),
+        cmocka_unit_test(test_admin__explain__any_key_arrives_as_it_is),
         cmocka_unit_test(test_admin__dashboard__pages_or_the_way_to_them),
         cmocka_unit_test(test_admin__port_taken__sentence_names_it),
         cmocka_unit_test(test_admin__stop_of_nothing__is_harmless),

@@ -86,6 +86,7 @@ make_ship(const struct evc_config *config)
                                          .retry_max_ms = 100,
                                          .abandon_after_us = ABANDON_US,
                                          .tombstone_ttl_s = 3600,
+                                         .trail_max = 64,
                                      },
                                      &f.ship),
                      EVC_OK);
@@ -117,7 +118,7 @@ static void
 offer(const struct evc_event *event)
 {
     struct evc_record_header header = {
-        .producer = 1, .first_seq = f.seq++, .fed_us = NOW_US, .count = 1};
+        .slot = 9, .producer = 1, .first_seq = f.seq++, .fed_us = NOW_US, .count = 1};
     bool is_conflict;
 
     evc_ship_offer(f.ship, evc_books_open(f.books, f.position++, &header, &is_conflict), event);
@@ -370,6 +371,50 @@ test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned(void **sta
 }
 
 static void
+test_ship__asked_for_a_key__tells_what_is_under_way_and_what_has_ended(void **state)
+{
+    struct evc_ship_account account;
+
+    (void)state;
+    evc_ship_explain(f.ship, EVC_SLICE("key"), &account);
+    assert_true(!account.is_under_way && account.event_count == 0 && account.remembered == 0);
+    fake_zone_put(&f.zones.zone[0], version_of(2, 1), "value");
+    offer(&(struct evc_event){.op = EVC_EVENT_DELETE,
+                              .key = EVC_SLICE("key"),
+                              .flags = EVC_EVENT_REPAIR,
+                              .version = version_of(1, 1)});
+    offer_set(version_of(2, 1));
+    fake_zones_run(&f.zones);
+    evc_ship_explain(f.ship, EVC_SLICE("key"), &account);
+    assert_true(account.is_under_way);
+    assert_string_equal(account.state, "sent");
+    assert_int_equal(account.failing_us, 0);
+    reply_last(EVC_APPLY_FAILED);
+    f.now.mono_us += 3000;
+    evc_ship_explain(f.ship, EVC_SLICE("key"), &account);
+    assert_string_equal(account.state, "retrying");
+    assert_int_equal(account.failing_us, 3000);
+    assert_int_equal(account.current.version, version_of(2, 1));
+    assert_int_equal(account.current.attempts, 1);
+    assert_int_equal(account.current.slot, 9);
+    assert_int_equal(account.current.first_seq, 2);
+    pass_ms(15);
+    reply_last(EVC_APPLY_BEHIND);
+    evc_ship_explain(f.ship, EVC_SLICE("key"), &account);
+    assert_false(account.is_under_way);
+    assert_int_equal(account.event_count, 2);
+    assert_int_equal(account.remembered, 2);
+    assert_int_equal(account.events[0].outcome, EVC_OUTCOME_BEHIND);
+    assert_int_equal(account.events[0].attempts, 1);
+    assert_int_equal(account.events[0].ended_us, f.now.unix_us);
+    assert_int_equal(account.events[1].outcome, EVC_OUTCOME_FILTERED);
+    assert_int_equal(account.events[1].op, EVC_EVENT_DELETE);
+    assert_int_equal(account.events[1].first_seq, 1);
+    evc_ship_explain(f.ship, EVC_SLICE("other"), &account);
+    assert_int_equal(account.event_count, 0);
+}
+
+static void
 test_ship__link_down_for_long__first_failure_abandons_nothing(void **state)
 {
     (void)state;
@@ -465,6 +510,7 @@ main(void)
         CASE(test_ship__repair_request__is_not_for_other_regions),
         CASE(test_ship__policies__filter_and_invalidate_by_prefix),
         CASE(test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned),
+        CASE(test_ship__asked_for_a_key__tells_what_is_under_way_and_what_has_ended),
         CASE(test_ship__link_down_for_long__first_failure_abandons_nothing),
         CASE(test_ship__drift_refused_there__is_abandoned_at_once),
         CASE(test_ship__link_lost__everything_on_its_way_is_sent_again),

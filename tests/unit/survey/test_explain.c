@@ -282,6 +282,61 @@ test_writer__every_kind_of_slot__named_as_processes_are(void **state)
                         "region 9/proxy/0 worker 0");
 }
 
+/** What a relay answers: one event under way, some ended an ascending number of seconds ago. */
+static json_t *
+answer_make(bool has_partition, unsigned ended)
+{
+    json_t *events = json_array();
+
+    for (unsigned i = 0; i < ended; i++) {
+        json_array_append_new(events,
+                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:I}", "version",
+                                        "1954799ce9000000", "kind", "set", "outcome", "applied",
+                                        "slot", 17, "first", 1000 + (int)i, "attempts", 0,
+                                        "ended_us", (json_int_t)(99 - i) * 1000000));
+    }
+    json_array_append_new(events, json_pack("{s:s}", "version", "nonsense"));
+    return json_pack("{s:I, s:i, s:i, s:[{s:s, s:b, s:I, s:o, s:{s:s, s:s, s:s, s:i, s:i, s:i, "
+                     "s:i}}, {s:s}, i]}",
+                     "now_us", (json_int_t)100000000, "partition", 5, "partitions", 8,
+                     "destinations", "region", "oregon", "has_partition", (int)has_partition,
+                     "remembered", (json_int_t)1234, "events", events, "under_way", "version",
+                     "1954799ce9000001", "kind", "delete", "state", "retrying", "slot", 18, "first",
+                     77, "attempts", 3, "failing_us", 2500, "region", "mars", 17);
+}
+
+static void
+test_events__of_two_relays__are_put_in_order_and_bounded(void **state)
+{
+    (void)state;
+    struct evc_explain *explain = explain_make("key");
+    const struct evc_explain_way *way = &explain->ways[0];
+    json_t *first = answer_make(true, 3), *second = answer_make(false, 9);
+
+    assert_int_equal(explain->way_count, 2);
+    assert_false(way->is_known);
+    evc_explain_read_relay(explain, 0, first);
+    assert_true(way->is_known && !explain->ways[1].is_known);
+    assert_int_equal(way->event_count, 4);
+    assert_true(way->events[0].is_under_way);
+    assert_string_equal(way->events[0].outcome, "retrying");
+    assert_int_equal(way->events[0].age_us, 2500);
+    assert_int_equal(way->events[1].age_us, 1000000);
+    assert_int_equal(way->events[3].first, 1002);
+    assert_int_equal(way->events[3].version, 0x1954799ce9000000);
+    evc_explain_read_relay(explain, 0, second);
+    assert_int_equal(way->event_count, EVC_EXPLAIN_EVENTS_MAX);
+    assert_true(way->events[1].is_under_way);
+    for (unsigned i = 3; i < EVC_EXPLAIN_EVENTS_MAX; i++) {
+        assert_true(way->events[i].age_us >= way->events[i - 1].age_us);
+    }
+    assert_int_equal(way->remembered, 1234);
+    assert_int_equal(way->partition, 5);
+    json_decref(first);
+    json_decref(second);
+    evc_explain_destroy(explain);
+}
+
 static void
 test_json__key_that_is_no_text__is_there_in_base64(void **state)
 {
@@ -318,6 +373,7 @@ main(void)
             test_judge__policy_invalidate__another_region_has_the_tombstone_or_nothing, setup),
         cmocka_unit_test_setup(test_judge__policy_none__regions_are_strangers, setup),
         cmocka_unit_test_setup(test_writer__every_kind_of_slot__named_as_processes_are, setup),
+        cmocka_unit_test_setup(test_events__of_two_relays__are_put_in_order_and_bounded, setup),
         cmocka_unit_test_setup(test_json__key_that_is_no_text__is_there_in_base64, setup),
     };
 

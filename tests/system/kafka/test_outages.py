@@ -113,7 +113,7 @@ class Lag:
     def __init__(self, system, title, report):
         self.system, self.title, self.report = system, title, report
         self.counts = self.read()
-        self.worst = {}
+        self.grown, self.worst = {}, {}
 
     def read(self):
         """{(pair, relay, partition, bound in seconds): events}, over all relays that answer."""
@@ -126,41 +126,38 @@ class Lag:
         return found
 
     def look(self):
-        """Notes what waits now."""
+        """Adds what has become visible, and notes what waits now. A relay that was restarted, or has taken up a partition
+        again, counts from 0."""
+        for key, count in self.read().items():
+            pair, before = key[0], self.counts.get(key, 0)
+            bounds = self.grown.setdefault(pair, {})
+            bounds[key[3]] = bounds.get(key[3], 0) + (count - before if count >= before else count)
+            self.counts[key] = count
         for pair in shipping(self.system.status()[1]):
-            worst = self.worst.setdefault(f"{pair['source']} → {pair['destination']}", pair)
-            if pair["waiting_us"] > worst["waiting_us"]:
-                self.worst[f"{pair['source']} → {pair['destination']}"] = pair
+            name = f"{pair['source']} → {pair['destination']}"
+            if pair["waiting_us"] >= self.worst.get(name, pair)["waiting_us"]:
+                self.worst[name] = pair
         return self.worst.values()
-
-    def window(self, pair, counts):
-        """{bound: events at most so late} since the last note. A relay that was restarted counts from 0."""
-        sums = {}
-        for key, count in counts.items():
-            if key[0] == pair:
-                before = self.counts.get(key, 0)
-                sums[key[3]] = sums.get(key[3], 0) + (count - before if count >= before else count)
-        return sorted(sums.items())
 
     def note(self, when):
         """Reports the time since the last note."""
-        counts = self.read()
         self.look()
         for pair, worst in self.worst.items():
-            buckets = self.window(pair, counts)
+            buckets = sorted(self.grown[pair].items())
             total = buckets[-1][1]
             p50, p99, most = (next(bound for bound, events in buckets if events >= total * share)
                               for share in (0.5, 0.99, 1.0))
             self.report(f"{self.title:<32} {when:<6} {pair:<18} {total:6.0f} events, lag p50 {p50:.3f} s, "
                         f"p99 {p99:.3f} s, max {most:.3f} s; "
                         f"longest waiting {worst['waiting_us'] / 1e6:.1f} s ({worst['state']})")
-        self.counts, self.worst = counts, {}
+        self.grown, self.worst = {}, {}
 
     def wait_fine(self):
         """Waits until no pair is behind any more."""
         deadline = time.monotonic() + CATCH_UP_LIMIT_S
         while any(pair["state"] != "fine" for pair in shipping(self.system.status()[1])):
             assert time.monotonic() < deadline, self.system.status()
+            self.look()
             time.sleep(0.2)
 
 
@@ -257,18 +254,14 @@ def test_outages__relay_killed_and_one_added__they_share_the_partitions(steady):
         check(s, loads, lag)
 
 
-@pytest.mark.parametrize("how", ["evcache", "kafka"])
-def test_outages__partitions_grow__without_a_restart(steady, how):
-    cluster, s, loads, lag = steady(f"partitions 4 to 16 by {how}", partitions=4)
+def test_outages__partitions_grow__without_a_restart(steady):
+    cluster, s, loads, lag = steady("partitions 4 to 16", partitions=4)
     lag.note("before")
     pids = s.up.pids()
-    for topic in topics(cluster):
-        assert cluster.partitions(topic) == 4
-        if how == "kafka":
-            cluster.set_partitions(topic, 16)
-        else:
-            done = run("partitions", "--config", s.config, "--region", topic.rsplit(".", 1)[1], "--set", 16)
-            assert done.returncode == 0, done.stderr
+    assert [cluster.partitions(topic) for topic in topics(cluster)] == [4, 4]
+    done = run("partitions", "--config", s.config, "--region", "virginia", "--set", 16)
+    assert done.returncode == 0, done.stderr
+    cluster.set_partitions("evcache.test.oregon", 16)  # Kafka's own tool does as well
     deadline = time.monotonic() + GROWTH_LIMIT_S
     while not all(used_partitions(cluster, topic) == 16 for topic in topics(cluster)):
         assert time.monotonic() < deadline, [cluster.end_offsets(topic) for topic in topics(cluster)]

@@ -31,7 +31,8 @@ def instructions(program):
 
 
 def allocations(program, directory):
-    """{process: allocations for a request}, of gets and sets half and half, once everything is warm."""
+    """{process: allocations for a request}, of gets and sets half and half, once everything is warm: those under load, less
+    those of as long a time without any, in which processes ask each other how they are."""
     directory.mkdir()
     counter = Counter(directory)
     with Replicated(program, directory / "cache", environment=counter.environment, regions=2, zones=1) as system:
@@ -39,10 +40,17 @@ def allocations(program, directory):
         load = ["--ratio", "1:1", "--pipeline", PIPELINE]
         system.load(WARM_SECONDS, *load, keys=KEYS)
         system.settle()
-        before = {part: counter.count(pid) for part, pid in pids.items()}
-        requests = system.load(SECONDS, *load, keys=KEYS)["requests"]
-        system.settle()
-        return {part: (counter.count(pid) - before[part]) / requests for part, pid in pids.items()}
+
+        def count(work):
+            """What work returns, and {process: allocations} while it and the rest of some seconds went by."""
+            before, end = {part: counter.count(pid) for part, pid in pids.items()}, time.monotonic() + SECONDS + 1
+            result = work()
+            time.sleep(max(0.0, end - time.monotonic()))
+            return result, {part: counter.count(pid) - before[part] for part, pid in pids.items()}
+
+        _, idle = count(lambda: None)
+        run, loaded = count(lambda: system.load(SECONDS, *load, keys=KEYS))
+        return {part: max(0, loaded[part] - idle[part]) / run["requests"] for part in pids}
 
 
 def run(program, directory, say):

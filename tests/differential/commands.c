@@ -15,6 +15,7 @@ enum {
     VALUE_SHORT_MAX = 100,
     VALUE_LONG_MAX = 20000,
     VALUE_HUGE_MIN = 500000,
+    VALUE_LINE_BYTES = 1000,
     VALUE_HUGE_MAX = 1200000, /* memcached and proxy take 1 MiB, headers included */
     KEYS_OF_GET_MAX = 120,
     DAY_S = 86400,
@@ -263,7 +264,8 @@ put_unique(struct diff_sequence *sequence, unsigned key, const char *before)
 
 /* --- values --- */
 
-/** Bytes to take values from: readable ones first, then any. */
+/** Bytes to take values from: readable ones first, then any. With lines: the block of a refused
+ * command is read as commands, and memcached drops replies when one is too long. */
 static const char *
 value_bytes(bool any)
 {
@@ -276,6 +278,7 @@ value_bytes(bool any)
         sim_random_init(&random, 1);
         for (size_t i = 0; i < VALUE_HUGE_MAX; i++) {
             bytes[0][i] = "0123456789 abcdefghijklmnopqrstuvwxyz"[sim_random_below(&random, 37)];
+            bytes[0][i] = i % VALUE_LINE_BYTES == 0 ? '\n' : bytes[0][i];
             bytes[1][i] = (char)sim_random_below(&random, 256);
         }
         is_filled = true;

@@ -108,6 +108,29 @@ evc_log(enum evc_log_level level, const char *msg, const char *format, ...)
     }
 }
 
+const char *
+evc_log_quote(struct evc_slice value, char text[EVC_LOG_QUOTE_BYTES])
+{
+    size_t used = 0;
+
+    text[used++] = '"';
+    for (size_t i = 0; i < value.len && used + sizeof("\\x00\"") <= EVC_LOG_QUOTE_BYTES; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+
+        if (c == '"' || c == '\\') {
+            text[used++] = '\\';
+            text[used++] = (char)c;
+        } else if (c >= ' ' && c < 0x7f) {
+            text[used++] = (char)c;
+        } else {
+            used += (size_t)snprintf(text + used, EVC_LOG_QUOTE_BYTES - used, "\\x%02x", c);
+        }
+    }
+    text[used++] = '"';
+    text[used] = '\0';
+    return text;
+}
+
 int
 evc_log_allowed(struct evc_log_limit *limit, unsigned long *ret_suppressed)
 {

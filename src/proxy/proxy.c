@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/feeder_watch.h"
 #include "daemon/storage.h"
 #include "proxy/process.h"
 
@@ -274,13 +275,18 @@ raise_file_limit(const struct evc_proxy *proxy)
     }
 }
 
+/** Meanwhile this thread, which has nothing else to do, watches the feeder. */
 static void
-wait_for_signal(const sigset_t *signals)
+wait_for_signal(const struct evc_proxy *proxy, const sigset_t *signals)
 {
-    int number = 0;
+    const struct timespec period = {.tv_sec = EVC_FEEDER_WATCH_MS / 1000,
+                                    .tv_nsec = EVC_FEEDER_WATCH_MS % 1000 * 1000000L};
+    struct evc_feeder_watch watch = {0};
+    int number;
 
-    while (sigwait(signals, &number) != 0) {
-        continue; /* interrupted */
+    while ((number = sigtimedwait(signals, NULL, &period)) < 0) {
+        evc_feeder_watch_tick(&watch, proxy->feeder, proxy->journals, proxy->journal_count,
+                              evc_clock_mono_us());
     }
     evc_log_info("stopping", "signal=%d", number);
 }
@@ -301,8 +307,8 @@ evc_proxy_run(const struct evc_proxy_options *options, struct evc_error *error)
     proxy->started_unix_us = evc_clock_unix_us();
     assert(options->index < proxy->region->proxies_count);
 
-    /* Blocked before the first thread starts, so that every thread inherits it and only sigwait
-     * takes them. */
+    /* Blocked before the first thread starts, so that every thread inherits it and only
+     * wait_for_signal takes them. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
@@ -315,7 +321,7 @@ evc_proxy_run(const struct evc_proxy_options *options, struct evc_error *error)
         evc_log_info("the proxy serves", "clients=%s relays=%s workers=%u",
                      proxy->region->proxies[options->index].text,
                      proxy->region->receivers[options->index].text, proxy->worker_count);
-        wait_for_signal(&signals);
+        wait_for_signal(proxy, &signals);
     }
     stop(proxy);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -56,8 +56,11 @@ refuse(struct evc_receiver *receiver, const char *format, ...)
 
     receiver->service->counters.receivers_refused_total++;
     if (evc_log_allowed(&limit, &suppressed)) {
-        evc_log_warn("a relay's connection is refused", "source=%s why=\"%s\" suppressed=%lu",
-                     receiver->source[0] ? receiver->source : "-", why, suppressed);
+        char quoted[EVC_LOG_QUOTE_BYTES];
+
+        evc_log_warn("a relay's connection is refused", "source=%s why=%s suppressed=%lu",
+                     receiver->source[0] ? receiver->source : "-",
+                     evc_log_quote(evc_slice_str(why), quoted), suppressed);
     }
     receiver->is_closing = true;
     if (evc_buf_append(output, evc_slice_str(line)) == EVC_OK) {
@@ -120,6 +123,22 @@ evc_receiver_continue(struct evc_receiver *receiver)
 
 /* --- one replicated write --- */
 
+/** What was not applied for a reason an operator should know; the version is that of the event. */
+static void
+note_trouble(const struct evc_receiver *receiver, enum evc_apply_result result, evc_version version)
+{
+    static struct evc_log_limit limits[EVC_APPLY_RESULT_MAX];
+    const char *msg = result == EVC_APPLY_DRIFT  ? "a version too far ahead is refused"
+                      : result == EVC_APPLY_LATE ? "a replicated write came too late"
+                                                 : "no zone took a replicated write";
+    unsigned long suppressed;
+
+    if (evc_log_allowed(&limits[result], &suppressed)) {
+        evc_log_warn(msg, "source=%s version=%016llx suppressed=%lu", receiver->source,
+                     (unsigned long long)version, suppressed);
+    }
+}
+
 static void
 on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version newest)
 {
@@ -128,6 +147,9 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
     assert(receiver->in_flight > 0);
     receiver->in_flight--;
     receiver->in_flight_bytes -= (size_t)(tag >> 32);
+    if (result == EVC_APPLY_DRIFT || result == EVC_APPLY_LATE || result == EVC_APPLY_FAILED) {
+        note_trouble(receiver, result, newest);
+    }
     if (!receiver->is_closing && !receiver->is_closed) {
         struct evc_buf *output = evc_stream_output(&receiver->stream);
         size_t before = evc_buf_len(output);
@@ -214,8 +236,10 @@ welcome(struct evc_receiver *receiver, struct evc_slice source, struct evc_slice
         return EVC_E_NOMEM;
     }
     evc_stream_flush_later(&receiver->stream);
-    evc_log_info("a relay has connected", "source=%s relay=%.*s", receiver->source,
-                 (int)(relay.len < 64 ? relay.len : 64), relay.ptr);
+    char quoted[EVC_LOG_QUOTE_BYTES];
+
+    evc_log_info("a relay has connected", "source=%s relay=%s", receiver->source,
+                 evc_log_quote(relay, quoted));
     return EVC_OK;
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 struct evc_feed_part {
     struct evc_record_writer writer;
     evc_journal_pos pos[EVC_RECORD_EVENTS_MAX];
@@ -155,11 +157,16 @@ encode(struct evc_feed *feed, struct evc_feed_source *source, size_t *ret_items)
 
 /** One partition's record is in the queue. */
 static void
-settle(struct evc_feed *feed, struct evc_feed_source *source, uint32_t partition,
+settle(struct evc_feed *feed, struct evc_feed_source *source, const struct evc_queue_item *item,
        struct evc_feed_count *count)
 {
+    uint32_t partition = item->partition;
     struct evc_feed_part *part = &feed->parts[partition];
 
+    evc_log_debug("batch fed", "batch=%u/%u/%llu events=%u bytes=%zu", partition,
+                  evc_journal_slot(source->journal),
+                  (unsigned long long)evc_journal_next_seq(source->journal, partition), part->count,
+                  item->record.len);
     if (part->count > 0) {
         evc_journal_fed(source->journal, part->pos, part->count, partition);
     }
@@ -167,6 +174,22 @@ settle(struct evc_feed *feed, struct evc_feed_source *source, uint32_t partition
     skip_lost(source, partition);
     count->events += part->count;
     count->records++;
+}
+
+/** It stays in the journal, and goes with the same numbers the next time. */
+static void
+note_refused(const struct evc_feed_source *source, const struct evc_queue_item *item)
+{
+    static struct evc_log_limit limit;
+    unsigned long suppressed;
+
+    if (evc_log_allowed(&limit, &suppressed)) {
+        evc_log_debug("batch not taken by the queue, to be fed again",
+                      "batch=%u/%u/%llu events=%u status=%s suppressed=%lu", item->partition,
+                      evc_journal_slot(source->journal),
+                      (unsigned long long)evc_journal_next_seq(source->journal, item->partition),
+                      item->event_count, evc_status_str(item->status), suppressed);
+    }
 }
 
 int
@@ -187,7 +210,9 @@ evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t n
     }
     for (size_t i = 0; i < items; i++) {
         if (feed->items[i].status == EVC_OK) {
-            settle(feed, source, feed->items[i].partition, ret);
+            settle(feed, source, &feed->items[i], ret);
+        } else {
+            note_refused(source, &feed->items[i]);
         }
     }
     evc_journal_untake(source->journal);

@@ -153,17 +153,50 @@ log_trouble(struct evc_group *group, const char *msg, int status)
 }
 
 static void
-note_slot_conflict(struct evc_group *group, uint64_t conflicts_before)
+note_slot_conflict(const struct evc_group *group)
 {
     static struct evc_log_limit limit;
     unsigned long suppressed;
 
-    if (group->consume.slot_conflicts_total > conflicts_before &&
-        evc_log_allowed(&limit, &suppressed)) {
+    if (group->consume.last_opened.is_slot_conflict && evc_log_allowed(&limit, &suppressed)) {
         evc_log_error("two live producers on one worker slot: versions may collide",
-                      "slot=%u suppressed=%lu", (unsigned)group->consume.slot_conflict_last,
-                      suppressed);
+                      "slot=%u suppressed=%lu", (unsigned)group->consume.last.slot, suppressed);
     }
+}
+
+/** Numbers that never came, and numbers that came again. */
+static void
+note_numbers(const struct evc_group *group, uint32_t partition)
+{
+    static struct evc_log_limit lost_limit, duplicate_limit;
+    const struct evc_record_header *header = &group->consume.last;
+    const struct evc_books_opened *opened = &group->consume.last_opened;
+    unsigned long suppressed;
+
+    if (opened->lost > 0 && evc_log_allowed(&lost_limit, &suppressed)) {
+        evc_log_error("events are lost: their numbers are missing before a batch",
+                      "group=%s batch=%u/%u/%llu lost=%llu suppressed=%lu", group->name, partition,
+                      (unsigned)header->slot, (unsigned long long)header->first_seq,
+                      (unsigned long long)opened->lost, suppressed);
+    }
+    if (opened->duplicate > 0 && evc_log_allowed(&duplicate_limit, &suppressed)) {
+        evc_log_info("events came twice: a producer was not told that they had come",
+                     "group=%s batch=%u/%u/%llu duplicate=%llu suppressed=%lu", group->name,
+                     partition, (unsigned)header->slot, (unsigned long long)header->first_seq,
+                     (unsigned long long)opened->duplicate, suppressed);
+    }
+}
+
+static void
+note_batch(const struct evc_group *group, const struct evc_queue_record *record)
+{
+    const struct evc_record_header *header = &group->consume.last;
+
+    evc_log_debug("batch taken", "group=%s batch=%u/%u/%llu events=%u position=%llu", group->name,
+                  record->partition, (unsigned)header->slot, (unsigned long long)header->first_seq,
+                  header->count, (unsigned long long)record->position);
+    note_numbers(group, record->partition);
+    note_slot_conflict(group);
 }
 
 /** The group is told that this member lives, partitions may go, commits leave. Not at every turn:
@@ -193,7 +226,6 @@ evc_group_poll(struct evc_group *group)
         group->may_have_more = true;
     }
     for (unsigned i = 0; group->may_have_more && i < EVC_GROUP_RECORDS_PER_TURN; i++) {
-        uint64_t conflicts = group->consume.slot_conflicts_total;
         struct evc_queue_record record;
         int rc;
 
@@ -216,8 +248,9 @@ evc_group_poll(struct evc_group *group)
         rc = evc_consume_record(&group->consume, record.partition, record.position, record.bytes);
         if (rc != EVC_OK) {
             log_trouble(group, "record passed over", rc);
+        } else {
+            note_batch(group, &record);
         }
-        note_slot_conflict(group, conflicts);
     }
     return group->may_have_more;
 }
@@ -242,7 +275,10 @@ commit_partition(struct evc_group *group, uint32_t partition)
     if (rc != EVC_OK) {
         group->commit_fails = true;
         log_trouble(group, "position cannot be committed", rc);
+        return;
     }
+    evc_log_debug("batches settled", "group=%s partition=%u before_position=%llu", group->name,
+                  partition, (unsigned long long)position);
 }
 
 void

@@ -64,8 +64,11 @@ fall(struct evc_link *link, const char *why)
 
     if (strcmp(link->why, why) != 0 || was_up) {
         snprintf(link->why, sizeof(link->why), "%s", why);
-        evc_log_warn("link is down", "destination=%s receiver=%s why=\"%s\"",
-                     destination_of(link)->name, receiver_text(link), why);
+        char quoted[EVC_LOG_QUOTE_BYTES];
+
+        evc_log_warn("link is down", "destination=%s receiver=%s why=%s",
+                     destination_of(link)->name, receiver_text(link),
+                     evc_log_quote(evc_slice_str(why), quoted));
     }
     set_state(link, EVC_LINK_DOWN);
     link->receiver = (link->receiver + 1) % destination_of(link)->receivers_count;
@@ -83,7 +86,7 @@ static void
 on_welcome(struct evc_link *link, const struct evc_replication_reply *reply)
 {
     const struct evc_config_region *region = destination_of(link);
-    char why[EVC_ERROR_TEXT_BYTES];
+    char why[EVC_ERROR_TEXT_BYTES], quoted[EVC_LOG_QUOTE_BYTES];
 
     if (!evc_slice_equal(reply->cache, evc_slice_str(link->config->cache)) ||
         !evc_slice_equal(reply->region, evc_slice_str(region->name))) {
@@ -93,7 +96,8 @@ on_welcome(struct evc_link *link, const struct evc_replication_reply *reply)
                  receiver_text(link), (int)reply->cache.len, reply->cache.ptr,
                  (int)reply->region.len, reply->region.ptr, link->config->cache, region->name);
         snprintf(link->why, sizeof(link->why), "%s", why);
-        evc_log_error("receiver is not the one meant", "why=\"%s\"", why);
+        evc_log_error("receiver is not the one meant", "why=%s",
+                      evc_log_quote(evc_slice_str(why), quoted));
         evc_stream_close(&link->stream, 0);
         return;
     }
@@ -142,8 +146,10 @@ on_reply(struct evc_link *link, const struct evc_replication_reply *reply)
     if (reply->is_error) {
         snprintf(link->why, sizeof(link->why), "%s answered: %.*s", receiver_text(link),
                  (int)reply->text.len, reply->text.ptr);
-        evc_log_warn("receiver refuses", "destination=%s why=\"%s\"", destination_of(link)->name,
-                     link->why);
+        char quoted[EVC_LOG_QUOTE_BYTES];
+
+        evc_log_warn("receiver refuses", "destination=%s why=%s", destination_of(link)->name,
+                     evc_log_quote(evc_slice_str(link->why), quoted));
         return false;
     }
     if (reply->is_welcome) {

@@ -77,6 +77,8 @@ on_tick(struct evc_loop_hook *hook)
     if (relay->is_stopping) {
         return;
     }
+    evc_feeder_watch_tick(&relay->feeder_watch, relay->feeder, &relay->journal, 1,
+                          relay->loop.now.mono_us);
     evc_repair_tick(relay->repair);
     evc_canary_watch_tick(relay->canaries);
     evc_group_commit(&relay->repair_group, false);
@@ -294,6 +296,34 @@ start_repair(struct evc_relay *relay, struct evc_error *error)
     return open_group(relay, &relay->repair_group, relay->options.region, NULL, error);
 }
 
+/** The batch names the event in the logs of all processes, the version in the receiver's too. */
+static void
+on_trouble(void *ctx, struct evc_slice key, const struct evc_trail_event *event, bool has_ended)
+{
+    static struct evc_log_limit late_limit, abandoned_limit, retry_limit;
+    const struct evc_destination *destination = ctx;
+    const struct evc_relay *relay = destination->relay;
+    bool is_late = has_ended && event->outcome == EVC_OUTCOME_LATE;
+    char quoted[EVC_LOG_QUOTE_BYTES];
+    unsigned long suppressed;
+
+    if (!evc_log_allowed(is_late     ? &late_limit
+                         : has_ended ? &abandoned_limit
+                                     : &retry_limit,
+                         &suppressed)) {
+        return;
+    }
+    evc_log(has_ended ? EVC_LOG_WARN : EVC_LOG_DEBUG,
+            is_late     ? "an event came too late to be applied"
+            : has_ended ? "an event is given up"
+                        : "an event is tried again",
+            "destination=%s batch=%u/%u/%llu version=%016llx key=%s attempts=%u suppressed=%lu",
+            relay->options.config->regions[destination->region].name,
+            evc_queue_partition(key, evc_queue_partitions(relay->queue)), (unsigned)event->slot,
+            (unsigned long long)event->first_seq, (unsigned long long)event->version,
+            evc_log_quote(key, quoted), (unsigned)event->attempts, suppressed);
+}
+
 static int
 start_destination(struct evc_relay *relay, struct evc_destination *destination, unsigned region,
                   struct evc_error *error)
@@ -301,6 +331,7 @@ start_destination(struct evc_relay *relay, struct evc_destination *destination, 
     const struct evc_config *config = relay->options.config;
     int rc;
 
+    destination->relay = relay;
     destination->region = region;
     evc_link_init(&destination->link, &(struct evc_link_options){
                                           .loop = &relay->loop,
@@ -320,6 +351,8 @@ start_destination(struct evc_relay *relay, struct evc_destination *destination, 
                              .abandon_after_us = (uint64_t)config->abandon_after_s * 1000000,
                              .tombstone_ttl_s = config->tombstone_ttl_s,
                              .trail_max = EVC_SHIP_TRAIL_MAX_DEFAULT,
+                             .on_trouble = on_trouble,
+                             .ctx = destination,
                          },
                          &destination->ship);
     if (rc != EVC_OK) {

@@ -3,6 +3,7 @@
 #ifndef EVC_RELAY_STATE_H
 #define EVC_RELAY_STATE_H
 
+#include "daemon/feeder_watch.h"
 #include "daemon/report.h"
 #include "engine/engine.h"
 #include "http/admin.h"
@@ -12,8 +13,11 @@
 #include "relay/link.h"
 #include "relay/relay.h"
 
+struct evc_relay;
+
 /** Another region: a group of the queue, its shipment and the link there. */
 struct evc_destination {
+    const struct evc_relay *relay;
     unsigned region;
     struct evc_link link;
     struct evc_ship *ship;
@@ -32,6 +36,7 @@ struct evc_relay {
     struct evc_queue *queue;
     struct evc_journal *journal;
     struct evc_feeder *feeder;
+    struct evc_feeder_watch feeder_watch;
     struct evc_event_sink sink; /* into the journal, and rings the feeder at the end of the turn */
     bool has_events_to_feed;
     struct evc_destination *destinations;

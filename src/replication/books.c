@@ -221,7 +221,7 @@ fold(struct evc_books *books)
 
 struct evc_batch *
 evc_books_open(struct evc_books *books, uint64_t position, const struct evc_record_header *header,
-               bool *ret_slot_conflict)
+               struct evc_books_opened *ret)
 {
     struct evc_batch *batch = evc_pool_borrow(&books->pool);
 
@@ -233,8 +233,10 @@ evc_books_open(struct evc_books *books, uint64_t position, const struct evc_reco
         .event_count = header->count,
         .slot = header->slot,
     };
-    *ret_slot_conflict = is_slot_conflict(books, header);
+    ret->is_slot_conflict = is_slot_conflict(books, header);
     check_numbers(books, batch, header);
+    ret->lost = batch->lost;
+    ret->duplicate = batch->duplicate;
     books->open_events += header->count;
     evc_list_push_back(&books->batches, &batch->link);
     if (batch->open == 0) {

@@ -84,14 +84,21 @@ evc_batch_first_seq(const struct evc_batch *batch)
 /** Whether there is room to open another batch. */
 bool evc_books_has_room(const struct evc_books *books);
 
+/** What a record's numbers say when its batch is opened. */
+struct evc_books_opened {
+    uint64_t lost, duplicate;
+    bool is_slot_conflict; /* another producer was heard on this slot within the 10 s before it: two
+                              live writers might mint the same versions */
+};
+
 /**
  * Opens a batch for the record at position (positions go up, but where the queue lost its end).
  * Each of its header->count events must get one evc_batch_outcome. NULL when it has none: it is
- * closed at once. Needs room. *ret_slot_conflict: another producer was heard on this slot within
- * the 10 s before it: two live writers might mint the same versions.
+ * closed at once. Needs room.
  */
 struct evc_batch *evc_books_open(struct evc_books *books, uint64_t position,
-                                 const struct evc_record_header *header, bool *ret_slot_conflict);
+                                 const struct evc_record_header *header,
+                                 struct evc_books_opened *ret);
 
 /** One event of the batch has ended. Folds what can be folded; batch may be gone afterwards. */
 void evc_batch_outcome(struct evc_batch *batch, enum evc_outcome outcome);

@@ -102,20 +102,17 @@ evc_consume_record(struct evc_consume *consume, unsigned partition, uint64_t pos
     struct evc_books *books = consume->books[partition];
     struct evc_record_header header;
     struct evc_batch *batch;
-    bool is_conflict;
 
     assert(books && evc_consume_has_room(consume));
     if (!is_readable(bytes, &header)) {
         consume->corrupt_total++;
         return EVC_E_CORRUPT;
     }
-    batch = evc_books_open(books, position, &header, &is_conflict);
+    batch = evc_books_open(books, position, &header, &consume->last_opened);
+    consume->last = header;
     consume->records_total++;
     consume->events_total += header.count;
-    if (is_conflict) {
-        consume->slot_conflicts_total++;
-        consume->slot_conflict_last = header.slot;
-    }
+    consume->slot_conflicts_total += consume->last_opened.is_slot_conflict;
     if (batch) {
         offer_events(consume, batch, partition, bytes);
     }

@@ -21,7 +21,9 @@ struct evc_consume {
     uint64_t records_total, events_total;
     uint64_t corrupt_total;        /* records that could not be read; their numbers show as lost */
     uint64_t slot_conflicts_total; /* batches that show two live producers on one worker slot */
-    uint16_t slot_conflict_last;
+    /* of the last record that was taken, for the log */
+    struct evc_record_header last;
+    struct evc_books_opened last_opened;
 };
 
 /** Nothing is allocated yet. */

@@ -160,6 +160,20 @@ trail_of(const struct evc_ship_event *event, uint64_t hash)
     };
 }
 
+static void
+tell_trouble(struct evc_ship_item *item, bool has_ended, enum evc_outcome outcome)
+{
+    const struct evc_ship_options *options = &item->ship->options;
+    struct evc_trail_event event;
+
+    if (options->on_trouble) {
+        event = trail_of(&item->current, item->key.hash);
+        event.attempts = item->wait.attempts;
+        event.outcome = (uint8_t)outcome;
+        options->on_trouble(options->ctx, evc_ship_item_key(item), &event, has_ended);
+    }
+}
+
 /** hash: of its key; attempts: that failed. */
 static void
 end_event(struct evc_ship *ship, uint64_t hash, struct evc_ship_event *event, uint8_t attempts,
@@ -195,6 +209,9 @@ next_is_spoken_for(const struct evc_ship_item *item)
 void
 evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome)
 {
+    if (outcome == EVC_OUTCOME_ABANDONED || outcome == EVC_OUTCOME_LATE) {
+        tell_trouble(item, true, outcome);
+    }
     end_event(item->ship, item->key.hash, &item->current, item->wait.attempts, outcome);
     if (item->next.batch && next_is_spoken_for(item)) {
         end_event(item->ship, item->key.hash, &item->next, 0, EVC_OUTCOME_COALESCED);
@@ -238,6 +255,7 @@ evc_ship_retry_later(struct evc_ship_item *item)
         return;
     }
     ship->stats.retries_total++;
+    tell_trouble(item, false, EVC_OUTCOME_MAX);
     set_state(item, EVC_SHIP_LATER);
     evc_retry_wait(&ship->retry, &item->wait, ship->now->mono_us);
 }

@@ -49,6 +49,13 @@ struct evc_ship_options {
     uint64_t abandon_after_us; /* a key that cannot be read or sent for so long is given up */
     uint32_t tombstone_ttl_s;
     uint32_t trail_max; /* ended events to remember; 0: none */
+    /**
+     * Told of what is worth a line in a log: an attempt that failed, to be made again (has_ended is
+     * false), and an event that ended late or abandoned. The caller limits the lines. May be NULL.
+     */
+    void (*on_trouble)(void *ctx, struct evc_slice key, const struct evc_trail_event *event,
+                       bool has_ended);
+    void *ctx;
     uint32_t rules_off; /* test only */
 };
 

@@ -188,6 +188,27 @@ test_log__lines__are_logfmt_and_bounded(void **state)
 }
 
 static void
+test_log_quote__what_others_chose__stays_one_value(void **state)
+{
+    char text[EVC_LOG_QUOTE_BYTES], longest[300];
+
+    (void)state;
+    assert_string_equal(evc_log_quote(EVC_SLICE("user:17"), text), "\"user:17\"");
+    assert_string_equal(evc_log_quote(EVC_SLICE(""), text), "\"\"");
+    assert_string_equal(evc_log_quote(EVC_SLICE("a \"b\" \\ \n\x7f\xc3"), text),
+                        "\"a \\\"b\\\" \\\\ \\x0a\\x7f\\xc3\"");
+    memset(longest, 'k', sizeof(longest));
+    assert_int_equal(strlen(evc_log_quote((struct evc_slice){longest, 250}, text)), 252);
+    evc_log_quote((struct evc_slice){longest, sizeof(longest)}, text);
+    assert_true(strlen(text) < EVC_LOG_QUOTE_BYTES);
+    assert_int_equal(text[strlen(text) - 1], '"');
+    memset(longest, 1, sizeof(longest));
+    evc_log_quote((struct evc_slice){longest, sizeof(longest)}, text);
+    assert_int_equal(text[strlen(text) - 1], '"');
+    assert_int_equal(text[strlen(text) - 2], '1');
+}
+
+static void
 test_log__limit__one_a_second_and_the_rest_counted(void **state)
 {
     struct evc_log_limit limit = {0};
@@ -241,6 +262,7 @@ main(void)
         cmocka_unit_test(test_skew__answers__the_shortest_round_trip_counts),
         cmocka_unit_test(test_list__push_pop_remove__in_order),
         cmocka_unit_test(test_log__lines__are_logfmt_and_bounded),
+        cmocka_unit_test(test_log_quote__what_others_chose__stays_one_value),
         cmocka_unit_test(test_log__limit__one_a_second_and_the_rest_counted),
     };
 

@@ -38,9 +38,9 @@ open_batch(uint64_t position, uint64_t producer, uint64_t first_seq, uint32_t co
         .fed_us = 1000000,
         .count = count,
     };
-    bool is_conflict;
+    struct evc_books_opened opened;
 
-    return evc_books_open(books, position, &header, &is_conflict);
+    return evc_books_open(books, position, &header, &opened);
 }
 
 static void
@@ -176,19 +176,19 @@ test_books__two_producers_on_a_slot__are_noticed(void **state)
 {
     struct evc_record_header header = {
         .slot = 3, .producer = 1, .first_seq = 1, .fed_us = 50000000, .count = 0};
-    bool is_conflict;
+    struct evc_books_opened opened;
 
     (void)state;
-    (void)evc_books_open(books, 0, &header, &is_conflict);
-    assert_false(is_conflict);
+    (void)evc_books_open(books, 0, &header, &opened);
+    assert_false(opened.is_slot_conflict);
     header.producer = 2;
     header.fed_us += 1000000;
-    (void)evc_books_open(books, 1, &header, &is_conflict);
-    assert_true(is_conflict);
+    (void)evc_books_open(books, 1, &header, &opened);
+    assert_true(opened.is_slot_conflict);
     header.producer = 3;
     header.slot = 4;
-    (void)evc_books_open(books, 2, &header, &is_conflict);
-    assert_false(is_conflict);
+    (void)evc_books_open(books, 2, &header, &opened);
+    assert_false(opened.is_slot_conflict);
 }
 
 static void

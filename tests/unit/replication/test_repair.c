@@ -91,10 +91,10 @@ offer_at(evc_version version, uint8_t flags, const char *key, uint64_t written_u
         .producer = 1, .first_seq = f.seq++, .fed_us = f.now.unix_us, .count = 1};
     struct evc_event event = {
         .key = evc_slice_str(key), .flags = flags, .version = version, .written_us = written_us};
-    bool is_conflict;
+    struct evc_books_opened opened;
 
-    evc_repair_offer(f.repair, evc_books_open(f.books, f.position++, &header, &is_conflict), &event,
-                     0, header.fed_us);
+    evc_repair_offer(f.repair, evc_books_open(f.books, f.position++, &header, &opened), &event, 0,
+                     header.fed_us);
 }
 
 static void
@@ -280,12 +280,12 @@ test_repair__known_version_expired__older_value_does_not_outlive_it(void **state
                               .version = version_of(5, 1),
                               .expiry_s = (uint32_t)(NOW_US / 1000000),
                               .written_us = NOW_US};
-    bool is_conflict;
+    struct evc_books_opened opened;
 
     (void)state;
     fake_zone_put(&f.zones.zone[1], version_of(1, 1), "old");
-    evc_repair_offer(f.repair, evc_books_open(f.books, f.position++, &header, &is_conflict), &event,
-                     0, NOW_US);
+    evc_repair_offer(f.repair, evc_books_open(f.books, f.position++, &header, &opened), &event, 0,
+                     NOW_US);
     pass_ms(700);
     assert_true(fake_zone_is_tombstone(&f.zones.zone[0]));
     assert_true(fake_zone_is_tombstone(&f.zones.zone[1]));

@@ -38,6 +38,8 @@ struct fixture {
     struct evc_books *books;
     struct evc_ship *ship;
     uint64_t position, seq;
+    unsigned retried, troubled; /* told by on_trouble */
+    uint8_t trouble;            /* the last outcome it was told */
 };
 
 static struct fixture f;
@@ -74,6 +76,17 @@ keep_sent(struct evc_ship_link *link, const struct evc_replica *replica, uint32_
 }
 
 static void
+count_trouble(void *ctx, struct evc_slice key, const struct evc_trail_event *event, bool has_ended)
+{
+    struct fixture *fixture = ctx;
+
+    assert_true(evc_slice_equal(key, EVC_SLICE("key")));
+    fixture->retried += !has_ended;
+    fixture->troubled += has_ended;
+    fixture->trouble = event->outcome;
+}
+
+static void
 make_ship(const struct evc_config *config)
 {
     evc_ship_destroy(f.ship);
@@ -87,6 +100,8 @@ make_ship(const struct evc_config *config)
                                          .abandon_after_us = ABANDON_US,
                                          .tombstone_ttl_s = 3600,
                                          .trail_max = 64,
+                                         .on_trouble = count_trouble,
+                                         .ctx = &f,
                                      },
                                      &f.ship),
                      EVC_OK);
@@ -119,9 +134,9 @@ offer(const struct evc_event *event)
 {
     struct evc_record_header header = {
         .slot = 9, .producer = 1, .first_seq = f.seq++, .fed_us = NOW_US, .count = 1};
-    bool is_conflict;
+    struct evc_books_opened opened;
 
-    evc_ship_offer(f.ship, evc_books_open(f.books, f.position++, &header, &is_conflict), event);
+    evc_ship_offer(f.ship, evc_books_open(f.books, f.position++, &header, &opened), event);
 }
 
 static void
@@ -364,9 +379,11 @@ test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned(void **sta
     assert_int_equal(f.sent_count, 1);
     pass_ms(15);
     assert_int_equal(f.sent_count, 2);
+    assert_int_equal(f.retried, 1);
     f.now.mono_us += ABANDON_US + 1;
     reply_last(EVC_APPLY_FAILED);
     assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_true(f.retried == 1 && f.troubled == 1 && f.trouble == EVC_OUTCOME_ABANDONED);
     assert_true(evc_ship_is_idle(f.ship));
 }
 
@@ -445,6 +462,18 @@ test_ship__drift_refused_there__is_abandoned_at_once(void **state)
 }
 
 static void
+test_ship__late_there__is_told(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_LATE);
+    assert_int_equal(outcome(EVC_OUTCOME_LATE), 1);
+    assert_true(f.retried == 0 && f.troubled == 1 && f.trouble == EVC_OUTCOME_LATE);
+}
+
+static void
 test_ship__link_lost__everything_on_its_way_is_sent_again(void **state)
 {
     (void)state;
@@ -513,6 +542,7 @@ main(void)
         CASE(test_ship__asked_for_a_key__tells_what_is_under_way_and_what_has_ended),
         CASE(test_ship__link_down_for_long__first_failure_abandons_nothing),
         CASE(test_ship__drift_refused_there__is_abandoned_at_once),
+        CASE(test_ship__late_there__is_told),
         CASE(test_ship__link_lost__everything_on_its_way_is_sent_again),
         CASE(test_ship__link_full__waits_until_it_is_ready),
         CASE(test_ship__more_keys_than_items__has_no_room),

@@ -62,10 +62,11 @@ class Replicated:
             raise SystemExit(f"bench/run: {done.stderr or done.stdout}")
         return json.loads(done.stdout)
 
-    def write(self, seconds, *arguments, pipeline=PIPELINE, keys=KEYS, fill=False):
-        """Sets as fast as they are answered, then until all are visible abroad. fill: every key was set once before."""
+    def write(self, seconds, *arguments, pipeline=PIPELINE, keys=KEYS, fill=False, warm_seconds=0.5):
+        """Sets as fast as they are answered, then until all are visible abroad. fill: every key was set once before. It takes
+        some seconds until every page of the journal has been touched once."""
         arguments = ["--pipeline", pipeline, *arguments]
-        self.load(0.5, *arguments, keys=keys, fill=fill)
+        self.load(warm_seconds, *arguments, keys=keys, fill=fill)
         self.settle()
         meter = CpuMeter(self.up)
         meter.start()

@@ -128,6 +128,10 @@ def report(results):
                  f"| evcache | {spread_text(ours['per_second'])} | {spread_text(ours['cpu_us']['all'])} |",
                  f"| Redis, primary and replica | {spread_text(ours['redis']['per_second'])} | {spread_text(ours['redis']['cpu_us'])} |", "",
                  "of which: " + ", ".join(f"{kind} {spread_text(value)}" for kind, value in ours["cpu_us"].items() if kind != "all"), ""]
+        wide = ours.get("three_regions_two_zones")
+        if wide:
+            text += [f"Three regions of two zones: {number(wide['per_second'])} sets a second, each in four zones elsewhere; "
+                     f"{number(wide['cpu_us']['all'])} µs of CPU, {wide['ours_to_nodes']:.2f} × the nodes' own.", ""]
     for part, where in (("lag", "the embedded queue"), ("lag_on_kafka", "Kafka, one broker on the same cores")):
         if part in results:
             text += lag_table(results[part], where)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cli/options.h"
+#include "cli/survey_style.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -151,20 +152,6 @@ print_outcomes(const struct evc_survey *survey)
     evc_table_finish(&table);
 }
 
-static enum evc_style
-state_style(enum evc_survey_state state)
-{
-    return state == EVC_SURVEY_FINE   ? EVC_STYLE_GOOD
-           : state == EVC_SURVEY_SLOW ? EVC_STYLE_WARN
-                                      : EVC_STYLE_BAD;
-}
-
-static enum evc_style
-readiness_style(unsigned score)
-{
-    return score >= 90 ? EVC_STYLE_GOOD : score >= 50 ? EVC_STYLE_WARN : EVC_STYLE_BAD;
-}
-
 static void
 print_lag(const struct evc_survey *survey)
 {
@@ -189,9 +176,9 @@ print_lag(const struct evc_survey *survey)
                        pair->total.waiting_us > 0
                            ? evc_terminal_duration(pair->total.waiting_us, duration)
                            : "-");
-        evc_table_cell(&table, 6, state_style(pair->total.state),
+        evc_table_cell(&table, 6, evc_style_of_state(pair->total.state),
                        evc_survey_state_str(pair->total.state));
-        evc_table_cell(&table, 7, readiness_style(pair->readiness.score),
+        evc_table_cell(&table, 7, evc_style_of_score(pair->readiness.score),
                        evc_terminal_count(pair->readiness.score, duration));
     }
     evc_table_print(&table, stdout);

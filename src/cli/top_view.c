@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/survey_style.h"
 #include "cli/terminal.h"
 
 enum {
@@ -77,20 +78,6 @@ put(int line, int column, enum evc_style style, const char *format, ...)
     (void)attrset(A_NORMAL);
 }
 
-static enum evc_style
-state_style(enum evc_survey_state state)
-{
-    return state == EVC_SURVEY_FINE   ? EVC_STYLE_GOOD
-           : state == EVC_SURVEY_SLOW ? EVC_STYLE_WARN
-                                      : EVC_STYLE_BAD;
-}
-
-static enum evc_style
-score_style(unsigned score)
-{
-    return score >= 90 ? EVC_STYLE_GOOD : score >= 50 ? EVC_STYLE_WARN : EVC_STYLE_BAD;
-}
-
 static const char *
 region_name(const struct evc_survey *survey, unsigned region)
 {
@@ -138,7 +125,7 @@ draw_title(const struct evc_survey *survey)
         survey->config->regions_count, survey->process_count - unanswered, survey->process_count);
     put(0, COLS - (int)strlen(clock), EVC_STYLE_DIM, "%s", clock);
     if (worst != NULL) {
-        put(1, 0, state_style(worst->total.state), "%s to %s is %s, %u ready: %s",
+        put(1, 0, evc_style_of_state(worst->total.state), "%s to %s is %s, %u ready: %s",
             region_name(survey, worst->source), region_name(survey, worst->destination),
             evc_survey_state_str(worst->total.state), worst->readiness.score,
             worst->readiness.reason[evc_readiness_weakest(&worst->readiness)]);
@@ -169,7 +156,7 @@ draw_pair(const struct evc_survey_pair *pair, int line, int column, bool is_sele
 {
     const struct evc_histogram *recent = &pair->recent;
     char lag[EVC_TERMINAL_TEXT_BYTES] = "quiet", digits[EVC_TERMINAL_TEXT_BYTES];
-    enum evc_style style = state_style(pair->total.state);
+    enum evc_style style = evc_style_of_state(pair->total.state);
 
     if (recent->count > 0) {
         (void)evc_terminal_duration(evc_histogram_quantile(recent, 0.99), lag);
@@ -184,7 +171,7 @@ draw_pair(const struct evc_survey_pair *pair, int line, int column, bool is_sele
         evc_terminal_count((int64_t)(pair->rate + 0.5), digits));
     put(line + 2, column + 2, pair->total.lost > 0 ? EVC_STYLE_BAD : EVC_STYLE_DIM, "lost %s",
         evc_terminal_count((int64_t)pair->total.lost, digits));
-    put(line + 3, column + 2, score_style(pair->readiness.score), "ready %u",
+    put(line + 3, column + 2, evc_style_of_score(pair->readiness.score), "ready %u",
         pair->readiness.score);
     if (is_selected) {
         for (int i = 0; i < CELL_LINES; i++) {
@@ -269,7 +256,7 @@ draw_partition(const struct evc_survey_cell *cell, unsigned index, int line)
         (void)evc_terminal_count(cell->unexplained, unexplained);
     }
     put(line, 0, EVC_STYLE_PLAIN, "%9u", index);
-    put(line, 11, state_style(cell->state), "%-8s", evc_survey_state_str(cell->state));
+    put(line, 11, evc_style_of_state(cell->state), "%-8s", evc_survey_state_str(cell->state));
     put(line, 20, EVC_STYLE_PLAIN, "%10s %10s %12s %14s", waiting, lag,
         evc_terminal_count((int64_t)cell->in_flight, in_flight),
         evc_terminal_count((int64_t)cell->produced, produced));

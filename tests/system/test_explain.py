@@ -6,6 +6,7 @@ import json
 import signal
 
 import pytest
+from helpers.fakes import Fakes
 from helpers.system import run
 
 ALL = ["virginia/virginia-a", "virginia/virginia-b", "oregon/oregon-a", "oregon/oregon-b"]
@@ -173,6 +174,18 @@ def test_explain__bad_key__exit_2_names_the_limit(config, arguments, message):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (f"evcache explain: {message}\n"
                            "`evcache explain --help` tells how it is used.\n")
+
+
+def test_explain__queue_has_grown__says_which_partition(config):
+    fakes = Fakes(config)
+    fakes.relay("virginia").update(partition=5, partitions=8, now_us=1, destinations=[
+        {"region": "oregon", "has_partition": True, "remembered": 0, "under_way": None, "events": []}])
+    with fakes.stack:
+        done = run("explain", "--config", fakes.path, "key")
+    assert done.returncode == 3  # there are no nodes
+    assert "virginia has 8 partitions: in its queue the key is in partition 5\n" in done.stdout
+    assert "virginia → oregon no event of it among the last 0 that the relay remembers\n" in done.stdout
+    assert "oregon → virginia its events are not known: no relay that answers has its partition\n" in done.stdout
 
 
 def test_explain__a_node_hangs__exit_3_named_and_nobody_waits_for_it(system):

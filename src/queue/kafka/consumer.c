@@ -31,6 +31,7 @@ enum {
     CONSUMER_ERRORS_MAX = 32, /* events that are no records, in one poll */
     CONSUMER_COMMITTED_MS = 5000,
     CONSUMER_WATERMARKS_MS = 1000,
+    CONSUMER_DESTROYS_SAFELY = 0x02030000, /* version 2.3 */
 };
 
 static const char *const consumer_defaults[] = {
@@ -206,6 +207,7 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
     rd_kafka_error_t *error = NULL;
 
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        consumer->has_been_dealt = true;
         if (take_up_all(consumer, list)) {
             error = rd_kafka_incremental_assign(client, list);
             tell_assigned(consumer, list);
@@ -227,6 +229,15 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
 }
 
 /* --- the client --- */
+
+/** librdkafka before 2.3 aborts the process when a member is destroyed that has joined its group
+ * and was not dealt anything yet (its issue 4312). */
+static bool
+may_destroy(const struct evc_kafka_consumer *consumer)
+{
+    return !consumer->member || consumer->has_been_dealt ||
+           rd_kafka_version() >= CONSUMER_DESTROYS_SAFELY;
+}
 
 static void
 client_drop(struct evc_kafka_consumer *consumer)
@@ -256,8 +267,11 @@ client_drop(struct evc_kafka_consumer *consumer)
     rd_kafka_queue_destroy(consumer->events);
     rd_kafka_queue_destroy(consumer->commits);
     evc_kafka_copy_close(&consumer->copy);
-    rd_kafka_destroy(consumer->client);
+    if (may_destroy(consumer)) {
+        rd_kafka_destroy(consumer->client);
+    } /* else it is left as it is: it has left its group and wakes nobody */
     consumer->client = NULL;
+    consumer->has_been_dealt = false;
     consumer->is_committing = false;
     consumer->is_paused = false;
     consumer->is_broken = false;

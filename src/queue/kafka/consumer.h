@@ -31,7 +31,8 @@ struct evc_kafka_consumer {
     bool is_paused;
     bool is_committing;
     bool is_commit_failing;
-    bool is_broken; /* to be made anew */
+    bool is_broken;      /* to be made anew */
+    bool has_been_dealt; /* the group has given this client its partitions, or none, once */
     struct evc_kafka_copy copy;
     uint64_t commit_due_us, start_due_us, make_due_us;
 };

@@ -178,11 +178,10 @@ class Cluster:
         self.wait_ready()
 
     def stop(self):
-        """Controllers need a majority to let a broker go in order, so all are asked at once, or none where some are gone."""
-        is_whole = all(node.is_running() for node in self.nodes)
+        """One is asked to end. Of several the last would wait for a majority that is gone: they are killed."""
         for node in self.nodes:
-            if node.is_running():
-                node.process.send_signal(signal.SIGTERM if is_whole else signal.SIGKILL)
+            if node.is_running() and len(self.nodes) > 1:
+                node.kill()
         for node in self.nodes:
             node.stop()
 

@@ -270,6 +270,24 @@ open_group(struct evc_relay *relay, struct evc_group *group, unsigned region, st
                           error);
 }
 
+static void
+on_repair_abandoned(void *ctx, struct evc_slice key, evc_version version, bool is_too_far_ahead)
+{
+    static struct evc_log_limit limit;
+    char quoted[EVC_LOG_QUOTE_BYTES];
+    unsigned long suppressed;
+
+    (void)ctx;
+    if (evc_log_allowed(&limit, &suppressed)) {
+        evc_log_warn("a repair is given up: zones may differ until the key is written again",
+                     "version=%016llx key=%s why=%s suppressed=%lu", (unsigned long long)version,
+                     evc_log_quote(key, quoted),
+                     is_too_far_ahead ? "\"its version is too far ahead\""
+                                      : "\"a zone did not answer for too long\"",
+                     suppressed);
+    }
+}
+
 static int
 start_repair(struct evc_relay *relay, struct evc_error *error)
 {
@@ -287,6 +305,7 @@ start_repair(struct evc_relay *relay, struct evc_error *error)
                                    .retry_max_ms = RELAY_RETRY_MAX_MS,
                                    .abandon_after_us = (uint64_t)config->abandon_after_s * 1000000,
                                    .tombstone_ttl_s = config->tombstone_ttl_s,
+                                   .on_abandoned = on_repair_abandoned,
                                },
                                &relay->repair);
 

@@ -222,13 +222,23 @@ evc_repair_conclude(struct evc_repair_item *item)
     end_item(item, EVC_OUTCOME_APPLIED);
 }
 
+static void
+count_abandoned(struct evc_repair *repair, struct evc_slice key, evc_version version,
+                bool is_too_far_ahead)
+{
+    repair->stats.abandoned_total++;
+    if (repair->options.on_abandoned) {
+        repair->options.on_abandoned(repair->options.ctx, key, version, is_too_far_ahead);
+    }
+}
+
 void
 evc_repair_retry_later(struct evc_repair_item *item)
 {
     struct evc_repair *repair = item->repair;
 
     if (repair->now->mono_us - item->first_us > repair->options.abandon_after_us) {
-        repair->stats.abandoned_total++;
+        count_abandoned(repair, evc_key_entry_key(&item->key), item->wish.known, false);
         end_item(item, EVC_OUTCOME_ABANDONED);
         return;
     }
@@ -327,7 +337,7 @@ evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struc
 
     if (!evc_version_is_sane(event->version, repair->now->unix_us / 1000,
                              repair->clock->drift_ms)) {
-        repair->stats.abandoned_total++; /* one bad clock must not win for ever */
+        count_abandoned(repair, event->key, event->version, true); /* it must not win for ever */
         evc_batch_outcome(batch, EVC_OUTCOME_ABANDONED);
     } else if ((event->flags & EVC_EVENT_REPAIR) ||
                is_suspicious(repair, evc_recent_note(repair->recent, event, &place))) {

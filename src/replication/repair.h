@@ -41,6 +41,13 @@ struct evc_repair_options {
     uint32_t retry_min_ms, retry_max_ms;
     uint64_t abandon_after_us;
     uint32_t tombstone_ttl_s;
+    /**
+     * Told of a repair that is given up, for the log: zones may differ until the next write.
+     * version is the newest known, 0: none. The caller limits the lines. May be NULL.
+     */
+    void (*on_abandoned)(void *ctx, struct evc_slice key, evc_version version,
+                         bool is_too_far_ahead);
+    void *ctx;
     uint32_t rules_off; /* test only */
 };
 

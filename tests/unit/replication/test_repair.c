@@ -28,6 +28,8 @@ struct fixture {
     struct evc_books *books;
     struct evc_repair *repair;
     uint64_t position, seq;
+    evc_version told_of; /* by on_abandoned */
+    bool told_too_far_ahead;
 };
 
 static struct fixture f;
@@ -39,6 +41,16 @@ version_of(unsigned number, unsigned slot)
 
     return ms << (EVC_VERSION_COUNTER_BITS + EVC_VERSION_WRITER_BITS) |
            evc_version_writer_make(0, slot);
+}
+
+static void
+note_abandoned(void *ctx, struct evc_slice key, evc_version version, bool is_too_far_ahead)
+{
+    struct fixture *fixture = ctx;
+
+    assert_true(evc_slice_equal(key, EVC_SLICE("key")));
+    fixture->told_of = version;
+    fixture->told_too_far_ahead = is_too_far_ahead;
 }
 
 static void
@@ -56,6 +68,8 @@ make_repair(uint32_t recent_max)
                                            .retry_max_ms = 100,
                                            .abandon_after_us = 5000000,
                                            .tombstone_ttl_s = 3600,
+                                           .on_abandoned = note_abandoned,
+                                           .ctx = &f,
                                        },
                                        &f.repair),
                      EVC_OK);
@@ -355,6 +369,8 @@ test_repair__zone_silent_for_good__is_abandoned_and_counted(void **state)
     offer(version_of(2, 1), EVC_EVENT_REPAIR);
     pass_ms(7000);
     assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_int_equal(f.told_of, version_of(2, 1));
+    assert_false(f.told_too_far_ahead);
     assert_true(evc_repair_is_idle(f.repair));
 }
 
@@ -468,6 +484,7 @@ test_repair__version_beyond_drift__is_abandoned(void **state)
     (void)state;
     offer(version_of(1000 + EVC_VERSION_DRIFT_MS_DEFAULT + 1000, 1), EVC_EVENT_REPAIR);
     assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_true(f.told_too_far_ahead);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -23,11 +23,12 @@
 
 enum {
     /* A round costs the queue the same however many events it has: the busier it is, the longer
-     * they gather. A full one is followed at once. */
+     * they gather. A full one is followed at once, and one that found a journal filling. */
     FEEDER_PACE_US = 1000,
     FEEDER_BUSY_EVENTS = 64,
     FEEDER_BUSY_PACE_US = 3000,
     FEEDER_FULL_EVENTS = 4096,
+    FEEDER_FILLING_SHARE = 8, /* of a journal, so much of it is used */
     FEEDER_LOOK_MS = 100, /* looks also without being rung: what was settled frees the journal */
     FEEDER_RETRY_MIN_MS = 10,
     FEEDER_RETRY_MAX_MS = 1000,
@@ -46,6 +47,7 @@ struct evc_feeder {
     pthread_mutex_t lock;
     struct evc_feeder_stats stats;
     /* feeder thread */
+    bool is_filling; /* a journal was, in the last round */
     struct evc_feed feed;
     struct evc_feed_source sources[EVC_FEEDER_JOURNALS_MAX];
     struct evc_backoff backoff;
@@ -67,6 +69,15 @@ note_round(struct evc_feeder *feeder, int rc, const struct evc_feed_count *count
     pthread_mutex_unlock(&feeder->lock);
 }
 
+static bool
+journal_is_filling(const struct evc_journal *journal)
+{
+    struct evc_journal_stats stats;
+
+    evc_journal_stats(journal, &stats);
+    return stats.bytes_used > stats.bytes_max / FEEDER_FILLING_SHARE;
+}
+
 /** One round over all journals. Events fed, or the first error. */
 static int
 feed_all(struct evc_feeder *feeder)
@@ -76,10 +87,14 @@ feed_all(struct evc_feeder *feeder)
     if (evc_feed_grow(&feeder->feed, evc_queue_partitions(feeder->feed.queue)) != EVC_OK) {
         return EVC_E_NOMEM; /* tried again after a while */
     }
+    feeder->is_filling = false;
     for (size_t i = 0; i < feeder->source_count; i++) {
         struct evc_error error = {.text = "out of memory"};
         struct evc_feed_count count;
-        int rc =
+        int rc;
+
+        feeder->is_filling |= journal_is_filling(feeder->sources[i].journal);
+        rc =
             evc_feed_round(&feeder->feed, &feeder->sources[i], evc_clock_unix_us(), &count, &error);
 
         if (rc != EVC_OK || count.records > 0) {
@@ -172,7 +187,7 @@ run(void *arg)
             back_off(feeder);
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);
-            if (rc < FEEDER_FULL_EVENTS && !is_stopping) {
+            if (rc < FEEDER_FULL_EVENTS && !feeder->is_filling && !is_stopping) {
                 pause_between(rc);
             }
         }

@@ -297,6 +297,17 @@ def feeders(document):
     return {process["name"]: process for process in document["processes"]}
 
 
+def wait_stalled(s, name):
+    """A process whose queue takes nothing more, as status tells of it."""
+    deadline = time.monotonic() + 10
+    while True:
+        process = feeders(s.status()[1])[name]
+        if process["stalled"] and process["journal_waiting"] > 0:
+            return process
+        assert time.monotonic() < deadline, process
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("journal", ["16MiB", "64KiB"])
 def test_faults__queue_full__writes_go_on_and_what_is_lost_is_exact(system, journal):
     """Oregon takes nothing, so virginia's queue of 1 MiB fills, then its journal; the smaller one does not hold all."""
@@ -306,9 +317,7 @@ def test_faults__queue_full__writes_go_on_and_what_is_lost_is_exact(system, jour
     with away(s, "oregon"):
         client = s.proxy("virginia")
         assert write_all(client, keys, b"v") < 20.0
-        _, document = s.status()
-        process = feeders(document)["virginia/proxy/0"]
-        assert process["stalled"] and process["journal_waiting"] > 0, process
+        process = wait_stalled(s, "virginia/proxy/0")
         lost = process["lost_at_journal"]
         assert (lost > 0) == (journal == "64KiB")
         assert client.get(keys[-1]) == b"v"

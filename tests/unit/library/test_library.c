@@ -381,25 +381,35 @@ test_open__slot_with_events_left__goes_first(void **state)
     evcache_error error;
     evcache_stats stats;
     evcache *cache = NULL;
-    int is_failed = 1;
+    int is_failed = 1, opened[2], frozen[2];
+    char byte = 0;
     pid_t child;
 
     (void)state;
     assert_int_equal(evcache_close(f.cache), EVCACHE_OK); /* nothing of it may cross the fork */
     f.cache = NULL;
+    assert_int_equal(pipe(opened), 0);
+    assert_int_equal(pipe(frozen), 0);
     child = fork();
     assert_int_not_equal(child, -1);
     if (child == 0) {
         if (evcache_open(f.config, "virginia", &fifth, &cache, &error) == EVCACHE_OK &&
-            kill(f.nodes[1].pid, SIGSTOP) == 0 && /* so that the write cannot settle */
+            write(opened[1], &byte, 1) == 1 && read(frozen[0], &byte, 1) == 1 &&
             evcache_set(cache, &request, NULL) == EVCACHE_OK) {
             raise(SIGKILL);
         }
         _exit(1);
     }
+    assert_int_equal(close(opened[1]), 0);
+    assert_int_equal(read(opened[0], &byte, 1), 1);
+    node_process_freeze(&f.nodes[1]); /* so that the write cannot settle */
+    assert_int_equal(write(frozen[1], &byte, 1), 1);
     assert_int_equal(waitpid(child, &is_failed, 0), child);
     assert_true(WIFSIGNALED(is_failed));
     node_process_thaw(&f.nodes[1]);
+    close(opened[0]);
+    close(frozen[0]);
+    close(frozen[1]);
     f.cache = library_fixture_open(&f);
     assert_int_equal(evcache_get_stats(f.cache, &stats), EVCACHE_OK);
     assert_int_equal(stats.slot, 5);

@@ -19,7 +19,7 @@
 #include "proxy/service.h"
 
 enum {
-    EVC_RECEIVER_IN_FLIGHT_MAX = 8192,         /* writes of one connection */
+    EVC_RECEIVER_IN_FLIGHT_MAX = 1024, /* writes of one connection: as many as stay in a cache */
     EVC_RECEIVER_BYTES_MAX = 32 * 1024 * 1024, /* values of those */
     EVC_RECEIVER_OUTPUT_PAUSE_BYTES = 1024 * 1024,
     EVC_RECEIVER_VALUE_SLACK_BYTES = 1024 * 1024, /* taken beyond value_len_max, see receiver.c */

@@ -72,7 +72,7 @@ struct evc_ship_account {
     const char *state; /* under way: "waiting", "retrying", "reading", "burying", "sent" */
     struct evc_trail_event current; /* under way: the event, without end and outcome */
     uint64_t failing_us;            /* how long attempts at it have failed; 0: none has */
-    struct evc_trail_event events[EVC_TRAIL_WAYS]; /* that ended, the latest first */
+    struct evc_trail_event events[EVC_TRAIL_FOUND_MAX]; /* that ended, the latest first */
     unsigned event_count;
     uint64_t remembered; /* ended events of all keys that it knows of */
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the latest events ended, found by key: what a relay can tell of a key afterwards. A table of
- * fixed size that forgets: keys share places of EVC_TRAIL_WAYS events, and in each the oldest makes
- * room. Keys are told apart by their hash alone. Nothing is allocated after creation. Owner: the
- * shipment's thread.
+ * How the latest events ended, found by key: what a relay can tell of a key afterwards. A ring of
+ * fixed size in the order events ended, whose oldest makes room: to add is one write behind the last
+ * one, every event pays it; to find looks through the ring, which only a person asks for. Keys are
+ * told apart by their hash alone. Nothing is allocated after creation. Owner: the shipment's thread.
  */
 #ifndef EVC_REPLICATION_TRAIL_H
 #define EVC_REPLICATION_TRAIL_H
@@ -12,7 +12,7 @@
 #include "queue/event.h"
 
 enum {
-    EVC_TRAIL_WAYS = 4, /* events of one key that are remembered, at most */
+    EVC_TRAIL_FOUND_MAX = 4, /* events of one key that are found, at most */
 };
 
 /** One event. slot and first_seq name the batch it came in, within the key's partition. */
@@ -28,22 +28,21 @@ struct evc_trail_event {
     uint8_t attempts; /* that failed before */
 };
 
-struct evc_trail_place;
-
 struct evc_trail {
-    struct evc_trail_place *places; /* NULL: nothing is remembered */
-    uint64_t mask;
-    uint64_t remembered; /* events in the table */
+    struct evc_trail_event *events; /* NULL: nothing is remembered */
+    uint32_t events_max;
+    uint32_t next;       /* the place of the next one */
+    uint32_t remembered; /* events in the ring */
 };
 
-/** events_max: how many it holds, rounded up; 0: none. 0 or EVC_E_NOMEM. */
+/** events_max: how many it holds; 0: none. 0 or EVC_E_NOMEM. */
 EVC_MUST_USE int evc_trail_init(struct evc_trail *trail, uint32_t events_max);
 void evc_trail_finish(struct evc_trail *trail); /* safe after a failed init */
 
 void evc_trail_add(struct evc_trail *trail, const struct evc_trail_event *event);
 
-/** The events of a key, the latest first; returns their number. */
+/** The latest events of a key, the latest first; returns their number. */
 unsigned evc_trail_find(const struct evc_trail *trail, uint64_t key_hash,
-                        struct evc_trail_event ret[EVC_TRAIL_WAYS]);
+                        struct evc_trail_event ret[EVC_TRAIL_FOUND_MAX]);
 
 #endif

@@ -5,6 +5,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/hash.h"
+
+enum {
+    CONSUME_AHEAD = 8, /* events whose places in tables are fetched before their time */
+};
+
 void
 evc_consume_init(struct evc_consume *consume, struct evc_ship *ship, struct evc_repair *repair)
 {
@@ -59,38 +65,53 @@ evc_consume_has_room(const struct evc_consume *consume)
                          : evc_repair_has_room(consume->repair, EVC_RECORD_EVENTS_MAX);
 }
 
-/** Whether every event of a record can be read: a batch must not be opened for half of one. */
-static bool
-is_readable(struct evc_slice bytes, struct evc_record_header *ret_header)
+/**
+ * Reads every event of a record: a batch must not be opened for half of one. 0 or EVC_E_CORRUPT.
+ */
+static int
+read_events(struct evc_consume *consume, struct evc_slice bytes, struct evc_record_header *ret)
 {
     struct evc_record_reader reader;
-    struct evc_event event;
+    uint32_t count = 0;
     int rc = evc_record_reader_init(&reader, bytes);
 
     if (rc != EVC_OK) {
-        return false;
+        return rc;
     }
-    *ret_header = reader.header;
-    while ((rc = evc_record_reader_next(&reader, &event)) == EVC_OK) {
+    *ret = reader.header;
+    while ((rc = evc_record_reader_next(&reader, &consume->events[count])) == EVC_OK) {
+        consume->hashes[count] = evc_hash_key(consume->events[count].key);
+        count++;
     }
-    return rc == EVC_E_NOT_FOUND;
+    return rc == EVC_E_NOT_FOUND ? EVC_OK : rc;
+}
+
+static void
+expect_event(struct evc_consume *consume, uint32_t number)
+{
+    if (consume->ship) {
+        evc_ship_expect(consume->ship, consume->hashes[number]);
+    } else {
+        evc_repair_expect(consume->repair, consume->hashes[number]);
+    }
 }
 
 static void
 offer_events(struct evc_consume *consume, struct evc_batch *batch, unsigned partition,
-             struct evc_slice bytes)
+             const struct evc_record_header *header)
 {
-    struct evc_record_reader reader;
-    struct evc_event event;
-
-    if (evc_record_reader_init(&reader, bytes) != EVC_OK) {
-        assert(false); /* it was readable a moment ago */
+    for (uint32_t i = 0; i < header->count && i < CONSUME_AHEAD; i++) {
+        expect_event(consume, i);
     }
-    while (evc_record_reader_next(&reader, &event) == EVC_OK) {
+    for (uint32_t i = 0; i < header->count; i++) {
+        if (i + CONSUME_AHEAD < header->count) {
+            expect_event(consume, i + CONSUME_AHEAD);
+        }
         if (consume->ship) {
-            evc_ship_offer(consume->ship, batch, &event);
+            evc_ship_offer(consume->ship, batch, &consume->events[i]);
         } else {
-            evc_repair_offer(consume->repair, batch, &event, partition, reader.header.fed_us);
+            evc_repair_offer(consume->repair, batch, &consume->events[i], partition,
+                             header->fed_us);
         }
     }
 }
@@ -104,7 +125,7 @@ evc_consume_record(struct evc_consume *consume, unsigned partition, uint64_t pos
     struct evc_batch *batch;
 
     assert(books && evc_consume_has_room(consume));
-    if (!is_readable(bytes, &header)) {
+    if (read_events(consume, bytes, &header) != EVC_OK) {
         consume->corrupt_total++;
         return EVC_E_CORRUPT;
     }
@@ -114,7 +135,7 @@ evc_consume_record(struct evc_consume *consume, unsigned partition, uint64_t pos
     consume->events_total += header.count;
     consume->slot_conflicts_total += consume->last_opened.is_slot_conflict;
     if (batch) {
-        offer_events(consume, batch, partition, bytes);
+        offer_events(consume, batch, partition, &header);
     }
     return EVC_OK;
 }

@@ -9,6 +9,7 @@
 #define EVC_REPLICATION_CONSUME_H
 
 #include "queue/queue.h"
+#include "queue/record.h"
 #include "replication/books.h"
 #include "replication/repair.h"
 #include "replication/ship.h"
@@ -24,6 +25,8 @@ struct evc_consume {
     /* of the last record that was taken, for the log */
     struct evc_record_header last;
     struct evc_books_opened last_opened;
+    struct evc_event events[EVC_RECORD_EVENTS_MAX]; /* of the record being taken */
+    uint64_t hashes[EVC_RECORD_EVENTS_MAX];         /* of their keys */
 };
 
 /** Nothing is allocated yet. */

@@ -227,6 +227,12 @@ begin(const struct evc_recent *recent, struct partition_time *time,
     }
 }
 
+void
+evc_recent_expect(const struct evc_recent *recent, uint64_t key_hash)
+{
+    evc_hash_index_prefetch(&recent->index, key_hash);
+}
+
 unsigned
 evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
                 const struct evc_recent_place *place)

@@ -41,6 +41,9 @@ struct evc_recent_place {
     uint64_t seen_us; /* now, monotonic */
 };
 
+/** An event of a key with this hash (evc_hash_key) will be noted soon: fetches what that needs. */
+void evc_recent_expect(const struct evc_recent *recent, uint64_t key_hash);
+
 /** Remembers an event and says what it is a sign of (enum evc_recent_sign bits). */
 unsigned evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
                          const struct evc_recent_place *place);

@@ -325,6 +325,12 @@ is_suspicious(struct evc_repair *repair, unsigned signs)
 }
 
 void
+evc_repair_expect(const struct evc_repair *repair, uint64_t key_hash)
+{
+    evc_recent_expect(repair->recent, key_hash);
+}
+
+void
 evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struct evc_event *event,
                  unsigned partition, uint64_t fed_us)
 {

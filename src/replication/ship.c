@@ -324,6 +324,12 @@ take_event(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_sli
 }
 
 void
+evc_ship_expect(const struct evc_ship *ship, uint64_t key_hash)
+{
+    evc_hash_index_prefetch(&ship->table.index, key_hash);
+}
+
+void
 evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_event *event)
 {
     struct evc_ship_event arrived = {

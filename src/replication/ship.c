@@ -273,7 +273,12 @@ pump(struct evc_ship *ship)
     ship->is_pumping = true;
     while (!ship->is_blocked && ship->active_count < SHIP_WINDOW &&
            !evc_list_is_empty(&ship->ready)) {
-        evc_ship_start(item_of_link(ship->ready.next));
+        struct evc_ship_item *item = item_of_link(ship->ready.next);
+        const struct evc_ship_item *after = item_of_link(item->wait.link.next);
+
+        __builtin_prefetch(after);
+        __builtin_prefetch(&after->key);
+        evc_ship_start(item);
     }
     ship->is_pumping = false;
 }

@@ -71,7 +71,8 @@ void evc_repair_destroy(struct evc_repair *repair); /* accepts NULL */
 /** Whether evc_repair_offer will take count more events. */
 bool evc_repair_has_room(const struct evc_repair *repair, unsigned count);
 
-/** An event of a key with this hash (evc_hash_key) will be offered soon: fetches what that needs. */
+/** An event of a key with this hash (evc_hash_key) will be offered soon: fetches what that needs.
+ */
 void evc_repair_expect(const struct evc_repair *repair, uint64_t key_hash);
 
 /**

@@ -87,7 +87,8 @@ void evc_ship_destroy(struct evc_ship *ship); /* nothing may be in flight; accep
 /** Whether evc_ship_offer will take at least count more events. */
 bool evc_ship_has_room(const struct evc_ship *ship, unsigned count);
 
-/** An event of a key with this hash (evc_hash_key) will be offered soon: fetches what that needs. */
+/** An event of a key with this hash (evc_hash_key) will be offered soon: fetches what that needs.
+ */
 void evc_ship_expect(const struct evc_ship *ship, uint64_t key_hash);
 
 /** Takes one event of a batch; its outcome is reported to the batch, now or later. Needs room. */

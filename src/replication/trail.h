@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the latest events ended, found by key: what a relay can tell of a key afterwards. A ring of
- * fixed size in the order events ended, whose oldest makes room: to add is one write behind the last
- * one, every event pays it; to find looks through the ring, which only a person asks for. Keys are
- * told apart by their hash alone. Nothing is allocated after creation. Owner: the shipment's thread.
+ * fixed size in the order events ended, whose oldest makes room: to add is one write behind the
+ * last one, every event pays it; to find looks through the ring, which only a person asks for. Keys
+ * are told apart by their hash alone. Nothing is allocated after creation. Owner: the shipment's
+ * thread.
  */
 #ifndef EVC_REPLICATION_TRAIL_H
 #define EVC_REPLICATION_TRAIL_H

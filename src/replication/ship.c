@@ -354,6 +354,9 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
         end_event(ship, evc_hash_key(event->key), &arrived, 0, EVC_OUTCOME_FILTERED);
         return;
     }
+    if (ship->options.prefixes) {
+        evc_prefix_top_event(ship->options.prefixes, event->key, ship->now->mono_us);
+    }
     take_event(ship, &arrived, event->key, (event->flags & EVC_EVENT_RESHIP) != 0, policy);
     pump(ship);
 }

@@ -23,6 +23,7 @@
 #include "meta/replication.h"
 #include "queue/event.h"
 #include "replication/books.h"
+#include "replication/prefix_top.h"
 #include "replication/trail.h"
 #include "topology/config.h"
 
@@ -48,7 +49,8 @@ struct evc_ship_options {
     uint32_t retry_min_ms, retry_max_ms;
     uint64_t abandon_after_us; /* a key that cannot be read or sent for so long is given up */
     uint32_t tombstone_ttl_s;
-    uint32_t trail_max; /* ended events to remember; 0: none */
+    uint32_t trail_max;              /* ended events to remember; 0: none */
+    struct evc_prefix_top *prefixes; /* told of what is shipped; not owned; NULL: nobody is */
     /**
      * Told of what is worth a line in a log: an attempt that failed, to be made again (has_ended is
      * false), and an event that ended late or abandoned. The caller limits the lines. May be NULL.

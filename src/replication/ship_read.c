@@ -31,6 +31,10 @@ send_replica(struct evc_ship_item *item, const struct evc_replica *replica)
     }
     ship->stats.sends_total++;
     ship->stats.bytes_total += replica->value.len;
+    if (ship->options.prefixes) {
+        evc_prefix_top_send(ship->options.prefixes, replica->key, replica->value.len,
+                            ship->now->mono_us);
+    }
     item->sent_version = replica->version;
     evc_ship_make_active(item, EVC_SHIP_SENT);
 }

@@ -36,6 +36,7 @@ struct fixture {
     struct sent sent[SENT_MAX];
     unsigned sent_count;
     struct evc_books *books;
+    struct evc_prefix_top prefixes;
     struct evc_ship *ship;
     uint64_t position, seq;
     unsigned retried, troubled; /* told by on_trouble */
@@ -100,6 +101,7 @@ make_ship(const struct evc_config *config)
                                          .abandon_after_us = ABANDON_US,
                                          .tombstone_ttl_s = 3600,
                                          .trail_max = 64,
+                                         .prefixes = &f.prefixes,
                                          .on_trouble = count_trouble,
                                          .ctx = &f,
                                      },
@@ -116,6 +118,7 @@ setup(void **state)
     fake_sink_init(&f.sink);
     f.link.send = keep_sent;
     f.books = evc_books_create();
+    evc_prefix_top_init(&f.prefixes, f.now.mono_us);
     make_ship(NULL);
     return 0;
 }
@@ -368,6 +371,28 @@ test_ship__policies__filter_and_invalidate_by_prefix(void **state)
     assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
 }
 
+/** The first event and the first value that leaves are looked at, and stand for 16. */
+static void
+test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered(void **state)
+{
+    struct evc_config_policy policy = {.prefix = (char *)"session:", .replicate = EVC_POLICY_NONE};
+    struct evc_config config = {.policies = &policy, .policies_count = 1};
+    struct evc_prefix_rates rates;
+
+    (void)state;
+    make_ship(&config);
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    offer(&(struct evc_event){.key = EVC_SLICE("session:1"), .version = version_of(1, 1)});
+    offer(&(struct evc_event){.key = EVC_SLICE("user:1"), .version = version_of(1, 1)});
+    fake_zones_run(&f.zones);
+    evc_prefix_top_rates(&f.prefixes, f.now.mono_us + 1000000, &rates);
+    assert_int_equal(rates.count, 1);
+    assert_true(evc_slice_equal(rates.top[0].prefix, EVC_SLICE("user:")));
+    assert_float_equal(rates.top[0].events, EVC_PREFIX_TOP_GAP, 0.001);
+    assert_float_equal(rates.top[0].bytes, 5 * EVC_PREFIX_TOP_GAP, 0.001);
+    reply_last(EVC_APPLY_APPLIED);
+}
+
 static void
 test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned(void **state)
 {
@@ -538,6 +563,7 @@ main(void)
         CASE(test_ship__expired_on_the_way__is_sent_as_a_delete),
         CASE(test_ship__repair_request__is_not_for_other_regions),
         CASE(test_ship__policies__filter_and_invalidate_by_prefix),
+        CASE(test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered),
         CASE(test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned),
         CASE(test_ship__asked_for_a_key__tells_what_is_under_way_and_what_has_ended),
         CASE(test_ship__link_down_for_long__first_failure_abandons_nothing),

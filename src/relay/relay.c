@@ -370,6 +370,7 @@ start_destination(struct evc_relay *relay, struct evc_destination *destination, 
                              .abandon_after_us = (uint64_t)config->abandon_after_s * 1000000,
                              .tombstone_ttl_s = config->tombstone_ttl_s,
                              .trail_max = EVC_SHIP_TRAIL_MAX_DEFAULT,
+                             .prefixes = &relay->prefixes,
                              .on_trouble = on_trouble,
                              .ctx = destination,
                          },
@@ -569,6 +570,7 @@ evc_relay_run(const struct evc_relay_options *options, struct evc_error *error)
         free(relay);
         return rc;
     }
+    evc_prefix_top_init(&relay->prefixes, relay->loop.now.mono_us);
     rc = start(relay, error);
     if (rc == EVC_OK) {
         evc_log_info("relay serves", "region=%s index=%u destinations=%u", relay->region->name,

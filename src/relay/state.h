@@ -11,6 +11,7 @@
 #include "relay/canary_watch.h"
 #include "relay/group.h"
 #include "relay/link.h"
+#include "relay/prefixes.h"
 #include "relay/relay.h"
 
 struct evc_relay;
@@ -39,6 +40,7 @@ struct evc_relay {
     struct evc_feeder_watch feeder_watch;
     struct evc_event_sink sink; /* into the journal, and rings the feeder at the end of the turn */
     bool has_events_to_feed;
+    struct evc_prefix_top prefixes; /* of what is shipped, to all destinations together */
     struct evc_destination *destinations;
     unsigned destination_count;
     struct evc_repair *repair;

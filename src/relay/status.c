@@ -191,6 +191,8 @@ evc_relay_report(struct evc_relay *relay)
     rc |= json_object_set_new(object, "queue", evc_report_queue(relay->queue));
     rc |= json_object_set_new(object, "nodes", report_nodes(relay));
     rc |= json_object_set_new(object, "destinations", report_destinations(relay));
+    rc |= json_object_set_new(object, "prefixes",
+                              evc_prefixes_json(&relay->prefixes, relay->loop.now.mono_us));
     rc |= json_object_set_new(object, "repair", report_repair(relay));
     rc |= json_object_set_new(object, "canaries", evc_canary_watch_report(relay->canaries));
     if (rc != 0) {

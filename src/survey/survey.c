@@ -76,7 +76,7 @@ allocate(struct evc_survey *survey)
     survey->pairs =
         calloc((size_t)config->regions_count * config->regions_count, sizeof(*survey->pairs));
     return survey->processes != NULL && survey->nodes != NULL && survey->regions != NULL &&
-           survey->pairs != NULL;
+           survey->pairs != NULL && evc_survey_prefixes_init(&survey->prefixes) == EVC_OK;
 }
 
 static void
@@ -148,6 +148,7 @@ evc_survey_create(const struct evc_config *config)
 static void
 pairs_reset(struct evc_survey *survey)
 {
+    evc_survey_prefixes_reset(&survey->prefixes);
     for (size_t i = 0; i < survey->pair_count; i++) {
         struct evc_survey_pair *pair = &survey->pairs[i];
         for (unsigned p = 0; p < pair->cell_room; p++) {
@@ -222,6 +223,7 @@ evc_survey_destroy(struct evc_survey *survey)
         }
         free(survey->pairs[i].cells);
     }
+    evc_survey_prefixes_finish(&survey->prefixes);
     free(survey->pairs);
     free(survey->regions);
     free(survey->nodes);
@@ -530,6 +532,7 @@ evc_survey_look(struct evc_survey *survey)
     }
     conclude(survey, &before);
     conclude_memory(survey);
+    evc_survey_prefixes_rank(&survey->prefixes);
     survey->unix_us = evc_clock_unix_us();
     survey->mono_us = evc_clock_mono_us();
     evc_survey_rate_readiness(survey);

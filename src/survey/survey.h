@@ -24,6 +24,7 @@
 #include "base/histogram.h"
 #include "queue/queue.h"
 #include "replication/outcome.h"
+#include "survey/prefixes.h"
 #include "survey/readiness.h"
 #include "topology/config.h"
 
@@ -156,6 +157,7 @@ struct evc_survey {
     struct evc_survey_node *nodes; /* by region, zone and place; none of drained zones */
     size_t node_count;
     struct evc_survey_region *regions; /* as many as the configuration's */
+    struct evc_survey_prefixes prefixes;
 };
 
 /** NULL only without memory. */

@@ -185,11 +185,12 @@ evc_survey_json(const struct evc_survey *survey)
     for (size_t i = 0; i < survey->node_count; i++) {
         (void)json_array_append_new(nodes, node_json(survey, &survey->nodes[i]));
     }
-    return json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "cache",
+    return json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "cache",
                      survey->config->cache, "time_us", (json_int_t)survey->unix_us, "settled",
                      (int)evc_survey_is_settled(survey), "unexplained",
                      (json_int_t)evc_survey_unexplained(survey), "unanswered",
                      (json_int_t)evc_survey_unanswered(survey), "in_flight", (json_int_t)in_flight,
                      "journal_waiting", (json_int_t)waiting, "lost", (json_int_t)lost, "pairs",
-                     pairs, "processes", processes, "regions", regions, "nodes", nodes);
+                     pairs, "processes", processes, "regions", regions, "nodes", nodes, "prefixes",
+                     evc_survey_prefixes_json(&survey->prefixes, survey->config));
 }

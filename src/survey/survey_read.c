@@ -234,6 +234,7 @@ read_relay(struct evc_survey *survey, unsigned source, const json_t *answer)
         }
     }
     read_canaries(survey, source, json_object_get(answer, "canaries"));
+    evc_survey_prefixes_read(&survey->prefixes, source, json_object_get(answer, "prefixes"));
     group = json_object_get(answer, "repair");
     if (group != NULL) {
         read_group(evc_survey_pair_at(survey, source, source), group, now_us);

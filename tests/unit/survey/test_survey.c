@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +245,90 @@ test_history__json__arrays_as_long_as_times(void **state)
     evc_history_destroy(history);
 }
 
+static void
+tell_prefixes(struct evc_survey *survey, unsigned source, const char *text)
+{
+    json_t *told = json_loads(text, JSON_DECODE_ANY, NULL);
+
+    assert_non_null(told);
+    evc_survey_prefixes_read(&survey->prefixes, source, told);
+    json_decref(told);
+}
+
+static void
+test_prefixes__relays_of_two_regions__added_up_by_prefix(void **state)
+{
+    struct evc_survey *survey = survey_make(0);
+
+    (void)state;
+    tell_prefixes(survey, 0,
+                  "{\"rate\": 100, \"byte_rate\": 5000, \"top\": ["
+                  "{\"prefix\": \"user:\", \"rate\": 60, \"byte_rate\": 4000},"
+                  "{\"prefix\": \"b\", \"rate\": 5.5, \"byte_rate\": 0}]}");
+    tell_prefixes(survey, 0,
+                  "{\"rate\": 100, \"byte_rate\": 0, \"top\": ["
+                  "{\"prefix\": \"user:\", \"rate\": 10}]}");
+    tell_prefixes(survey, 1,
+                  "{\"rate\": 200, \"byte_rate\": 1000, \"top\": ["
+                  "{\"prefix\": \"row:\", \"rate\": 150, \"byte_rate\": 900},"
+                  "{\"prefix\": \"user:\", \"rate\": 30, \"byte_rate\": 100},"
+                  "{\"prefix\": \"a\", \"rate\": 5.5, \"byte_rate\": 0}]}");
+    evc_survey_prefixes_rank(&survey->prefixes);
+    json_t *json = evc_survey_json(survey);
+    const json_t *prefixes = json_object_get(json, "prefixes");
+    const json_t *top = json_object_get(prefixes, "top");
+    assert_float_equal(json_number_value(json_object_get(prefixes, "rate")), 400, 0);
+    assert_float_equal(json_number_value(json_object_get(prefixes, "byte_rate")), 6000, 0);
+    assert_int_equal(json_array_size(top), 4);
+    static const char *const order[] = {"row:", "user:", "a", "b"};
+    for (unsigned i = 0; i < 4; i++) {
+        const json_t *prefix = json_object_get(json_array_get(top, i), "prefix");
+        assert_string_equal(json_string_value(prefix), order[i]);
+    }
+    const json_t *user = json_array_get(top, 1), *sources = json_object_get(user, "sources");
+    assert_float_equal(json_number_value(json_object_get(user, "rate")), 100, 0);
+    assert_float_equal(json_number_value(json_object_get(user, "byte_rate")), 4100, 0);
+    assert_float_equal(json_number_value(json_object_get(user, "share")), 0.25, 0);
+    assert_float_equal(json_number_value(json_object_get(sources, "here")), 70, 0);
+    assert_float_equal(json_number_value(json_object_get(sources, "there")), 30, 0);
+    json_decref(json);
+    evc_survey_destroy(survey);
+}
+
+static void
+test_prefixes__more_than_there_is_room__and_nonsense__are_bounded(void **state)
+{
+    struct evc_survey *survey = survey_make(0);
+    char text[EVC_SURVEY_PREFIX_TEXT_MAX + 64];
+
+    (void)state;
+    for (unsigned i = 0; i < EVC_SURVEY_PREFIXES_MAX + 5; i++) {
+        snprintf(text, sizeof(text),
+                 "{\"rate\": 1, \"top\": [{\"prefix\": \"p%u:\", \"rate\": 1}]}", i);
+        tell_prefixes(survey, 0, text);
+    }
+    assert_int_equal(survey->prefixes.count, EVC_SURVEY_PREFIXES_MAX);
+    assert_float_equal(survey->prefixes.rate, EVC_SURVEY_PREFIXES_MAX + 5, 0);
+    evc_survey_prefixes_reset(&survey->prefixes);
+    tell_prefixes(survey, 0, "null");
+    tell_prefixes(survey, 0, "{\"rate\": \"1\", \"top\": 7}");
+    tell_prefixes(survey, 0, "{\"rate\": -5, \"top\": [7, {}, {\"prefix\": null, \"rate\": 1}]}");
+    snprintf(text, sizeof(text), "{\"top\": [{\"prefix\": \"%0*u\", \"rate\": 1}]}",
+             EVC_SURVEY_PREFIX_TEXT_MAX + 1, 1);
+    tell_prefixes(survey, 0, text);
+    assert_int_equal(survey->prefixes.count, 0);
+    assert_float_equal(survey->prefixes.rate, 0, 0);
+    snprintf(text, sizeof(text), "{\"top\": [{\"prefix\": \"%0*u\", \"rate\": -1}]}",
+             EVC_SURVEY_PREFIX_TEXT_MAX, 1);
+    tell_prefixes(survey, 1, text);
+    assert_int_equal(survey->prefixes.count, 1);
+    assert_float_equal(survey->prefixes.items[0].rate, 0, 0);
+    json_t *json = evc_survey_json(survey);
+    assert_non_null(json);
+    json_decref(json);
+    evc_survey_destroy(survey);
+}
+
 int
 main(void)
 {
@@ -255,6 +340,8 @@ main(void)
         cmocka_unit_test(test_history__an_hour__the_oldest_goes_and_memory_stays),
         cmocka_unit_test(test_history__clock_goes_back__adds_to_the_last_point),
         cmocka_unit_test(test_history__json__arrays_as_long_as_times),
+        cmocka_unit_test(test_prefixes__relays_of_two_regions__added_up_by_prefix),
+        cmocka_unit_test(test_prefixes__more_than_there_is_room__and_nonsense__are_bounded),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

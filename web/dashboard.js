@@ -84,6 +84,26 @@ function drawHeat(cache) {
   drawTable(byId("heat"), ["", ...Array.from({length: count}, (_, i) => String(i))], rows);
 }
 
+// Of the keys' own text nothing is trusted: it is set as text, never as markup.
+function drawPrefixes(cache) {
+  const {rate, byte_rate, top} = cache.prefixes;
+  const names = cache.regions.map((region) => region.name);
+  const rateCell = (value, field) => ({text: showRate(value), field, kind: value < 0.05 ? "zero" : ""});
+  const row = (key, heading, prefix) => ({key, cells: [
+    {text: heading}, rateCell(prefix.rate, "rate"),
+    {text: `${(100 * prefix.share).toFixed(1)} %`, field: "share", bar: prefix.share},
+    {text: `${showBytes(prefix.byte_rate)}/s`, field: "byte_rate", kind: prefix.byte_rate < 0.5 ? "zero" : ""},
+    ...names.map((name) => (prefix.sources ? rateCell(prefix.sources[name], `from ${name}`) : {text: "", field: `from ${name}`})),
+  ]});
+  const rows = top.map((prefix) => row(prefix.prefix, prefix.prefix || "without a prefix", prefix));
+  const sum = (field) => top.reduce((total, prefix) => total + prefix[field], 0);
+  const rest = {rate: Math.max(0, rate - sum("rate")), byte_rate: Math.max(0, byte_rate - sum("byte_rate"))};
+  rest.share = rate > 0 ? rest.rate / rate : 0;
+  // No prefix is told as a backslash and a letter other than x.
+  if (top.length === 0 || rest.share >= 0.0005) rows.push(row("\\others", "all others", rest));
+  drawTable(byId("prefixes"), ["", "events/s", "share", "values", ...names.map((name) => `from ${name}`)], rows);
+}
+
 function drawNodes(cache) {
   const headings = ["", "<zone", "<state", "items", "memory", "evictions", "operations", "errors"];
   const rows = cache.nodes.map((node) => {
@@ -173,6 +193,7 @@ function drawCache(cache) {
   drawReadiness(cache);
   drawBooks(cache);
   drawHeat(cache);
+  drawPrefixes(cache);
   drawNodes(cache);
   drawProcesses(cache);
   const age = Date.now() - cache.time_us / 1000;

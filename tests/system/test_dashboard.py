@@ -46,10 +46,14 @@ class Load:
 
     def work(self, client, name, pace):
         rng = random.Random(name)
+
+        def key():
+            return rng.choices(["item:", "user:", "page/"], [6, 3, 1])[0] + str(rng.randrange(2000))
+
         while not self.stopping.wait(0.05):
             for _ in range(pace):
-                client.set(f"item:{rng.randrange(2000)}", b"v" * rng.randrange(50, 900))
-                client.get(f"item:{rng.randrange(2000)}")
+                client.set(key(), b"v" * rng.randrange(50, 900))
+                client.get(key())
 
     def stop(self):
         self.stopping.set()
@@ -113,6 +117,19 @@ def test_dashboard__under_load__regions_and_rates(cache, page):
     assert page.driver.title == "evcache test"
 
 
+def test_dashboard__under_load__top_prefixes_are_what_relays_ship(cache, page):
+    open_page(page, url(cache))
+    page.wait(lambda: {"item:", "user:", "page/"} <= set(page.cells("prefixes")), SHOWN_S, "the prefixes of the load")
+    for name in NAMES:
+        told = fetch(cache.regions[name].relays[0], "/status.json")["prefixes"]
+        prefixes = {prefix["prefix"]: prefix for prefix in told["top"]}
+        assert set(prefixes) <= {"item:", "user:", "page/", "__evcache:"}
+        assert 0 < prefixes["item:"]["rate"] <= told["rate"] and 0 < prefixes["item:"]["byte_rate"] <= told["byte_rate"]
+    item = fetch(cache.regions["virginia"].admin, "/cache.json")["prefixes"]["top"][0]
+    assert item["prefix"] == "item:" and 0.4 < item["share"] < 0.8  # 0.6 of hundreds of samples
+    assert sum(item["sources"].values()) == pytest.approx(item["rate"])
+
+
 def test_dashboard__every_width_and_theme__nothing_sticks_out(cache, page):
     open_page(page, url(cache))
     page.wait(lambda: page.run("return document.querySelectorAll('#charts canvas').length") == 6, SHOWN_S, "charts")
@@ -137,7 +154,7 @@ def test_dashboard__keyboard__reaches_all_and_toggles_the_theme(cache, page):
         page.driver.switch_to.active_element.send_keys("\ue004")  # Tab
         reached.append(page.run("const a = document.activeElement; return a.id || a.dataset.pair || a.getAttribute('aria-labelledby') || a.className"))
     assert reached[0] == "skip" and "theme" in reached and PAIRS <= set(reached)
-    assert {"books-title", "heat-title", "nodes-title"} <= set(reached)
+    assert {"books-title", "heat-title", "prefixes-title", "nodes-title"} <= set(reached)
     page.run("document.getElementById('theme').focus()")
     for theme in ("light", "dark", "system"):
         page.driver.switch_to.active_element.send_keys("\ue007")  # Enter
@@ -288,3 +305,31 @@ def test_dashboard__a_partition_stalls_and_one_loses_100__are_told_from_the_rest
     assert "virginia → oregon, partition 0 is stalled" in notes
     assert "virginia → oregon, partition 1 lost 100 events" in notes
     assert "things need attention" in page.text("#verdict")
+
+
+def test_dashboard__top_prefixes__are_the_sums_of_status_json_and_only_text(fakes, page):
+    def told(rate, **prefixes):
+        return {"rate": rate, "byte_rate": rate * 1024, "top": [
+            {"prefix": prefix, "rate": part, "byte_rate": part * 1024, "share": part / rate} for prefix, part in prefixes.items()]}
+
+    evil = "<img/src=x/onerror=document.title='caught'>:"
+    fakes.relay("virginia")["prefixes"] = told(400, **{"user:": 250, evil: 80, "": 20})
+    fakes.relay("oregon")["prefixes"] = told(600, **{"user:": 450, "gr\\xff:": 50})
+    wait_listening(fakes.regions[0].admin)
+    open_page(page, f"http://{fakes.regions[0].admin}/")
+    page.wait(lambda: "user:" in page.cells("prefixes"), SHOWN_S, "the prefixes")
+    sums = {}
+    for region in fakes.regions:
+        for prefix in fetch(region.relays[0], "/status.json")["prefixes"]["top"]:
+            sums.setdefault(prefix["prefix"], {})[f"from {region.name}"] = prefix["rate"]
+    shown = page.cells("prefixes")
+    rest = shown.pop("\\others")
+    assert set(shown) == set(sums)
+    for prefix, row in shown.items():
+        rate = sum(sums[prefix].values())
+        assert row == {"rate": str(rate), "share": f"{rate / 10:.1f} %", "byte_rate": f"{rate if rate > 99 else f'{rate:.1f}'} KiB/s",
+                       "from virginia": "0", "from oregon": "0", **{source: str(part) for source, part in sums[prefix].items()}}
+    assert rest == {"rate": "150", "share": "15.0 %", "byte_rate": "150 KiB/s", "from virginia": "", "from oregon": ""}
+    headings = page.run("return [...document.querySelectorAll('#prefixes tbody th')].map((th) => th.textContent)")
+    assert headings == ["user:", evil, "gr\\xff:", "without a prefix", "all others"]
+    assert page.run("return document.querySelector('#prefixes img')") is None and page.driver.title == "evcache test"

@@ -88,12 +88,17 @@ function drawHeat(cache) {
 function drawPrefixes(cache) {
   const {rate, byte_rate, top} = cache.prefixes;
   const names = cache.regions.map((region) => region.name);
+  const isHeard = (name) => cache.processes.some((process) => process.part === "relay" && process.region === name && process.answered);
   const rateCell = (value, field) => ({text: showRate(value), field, kind: value < 0.05 ? "zero" : ""});
   const row = (key, heading, prefix) => ({key, cells: [
     {text: heading}, rateCell(prefix.rate, "rate"),
     {text: `${(100 * prefix.share).toFixed(1)} %`, field: "share", bar: prefix.share},
     {text: `${showBytes(prefix.byte_rate)}/s`, field: "byte_rate", kind: prefix.byte_rate < 0.5 ? "zero" : ""},
-    ...names.map((name) => (prefix.sources ? rateCell(prefix.sources[name], `from ${name}`) : {text: "", field: `from ${name}`})),
+    ...names.map((name) => {
+      const field = `from ${name}`;
+      if (!prefix.sources) return {text: "", field};
+      return isHeard(name) ? rateCell(prefix.sources[name], field) : {text: "–", kind: "zero", field};
+    }),
   ]});
   const rows = top.map((prefix) => row(prefix.prefix, prefix.prefix || "without a prefix", prefix));
   const sum = (field) => top.reduce((total, prefix) => total + prefix[field], 0);

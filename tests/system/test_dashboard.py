@@ -188,6 +188,7 @@ def test_dashboard__relay_killed__its_arrows_red_within_5_s_and_back(cache, page
         print(f"red after {seconds:.1f} s")
         assert "virginia/relay/0 does not answer" in page.text("#notes")
         assert page.cells("ready")["virginia"]["ready oregon"].startswith("0")
+        assert page.cells("prefixes")["item:"]["from virginia"] == "–" != page.cells("prefixes")["item:"]["from oregon"]
         colors = page.run("""
             return ["virginia→oregon", "oregon→virginia"].map((pair) =>
               getComputedStyle(document.querySelector(`g.arrow[data-pair="${pair}"] path.line`)).stroke)""")

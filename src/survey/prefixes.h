@@ -10,12 +10,13 @@
 #include <jansson.h>
 
 #include "base/status.h"
+#include "replication/prefix_top.h"
 #include "topology/config.h"
 
 enum {
     EVC_SURVEY_PREFIXES_MAX = 1024, /* different ones; those beyond are in the sums only */
     EVC_SURVEY_PREFIXES_SHOWN = 20,
-    EVC_SURVEY_PREFIX_TEXT_MAX = 128, /* a longer one no relay tells */
+    EVC_SURVEY_PREFIX_TEXT_MAX = 4 * EVC_PREFIX_BYTES_MAX, /* a longer one no relay tells */
 };
 
 struct evc_survey_prefix {

@@ -215,7 +215,7 @@ read_pair(struct evc_yaml *yaml, yaml_node_t *node, const yaml_node_pair_t *pair
 {
     yaml_node_t *key = evc_yaml_node(yaml, pair->key);
     const struct evc_yaml_field *field;
-    const char *name;
+    const char *name = "";
     int rc = evc_yaml_text(yaml, key, "a setting's name", &name);
 
     if (rc != EVC_OK) {

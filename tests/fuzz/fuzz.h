@@ -50,7 +50,7 @@ fuzz_mix_slice(uint64_t hash, struct evc_slice slice)
 static inline char *
 fuzz_exact_copy(const void *bytes, size_t len)
 {
-    char *copy = malloc(len > 0 ? len : 1);
+    char *copy = calloc(len > 0 ? len : 1, 1);
 
     assert(copy != NULL);
     if (len > 0) {

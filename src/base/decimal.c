@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decimal numbers, two digits a step on the way out. */
+/* Decimal numbers, eight digits a step on the way out. */
 #include "base/decimal.h"
 
 #include <string.h>
 
 enum {
-    SAFE_DIGITS = 19, /* so many can never overflow 64 bits */
+    SAFE_DIGITS = 19,         /* so many can never overflow 64 bits */
+    EIGHT_DIGITS = 100000000, /* the least number of more than eight */
 };
 
 static const char PAIRS[] =
@@ -13,25 +14,48 @@ static const char PAIRS[] =
     "37383940414243444546474849505152535455565758596061626364656667686970717273"
     "7475767778798081828384858687888990919293949596979899";
 
+/** Writes a number below 10^8, all eight digits. The steps do not wait for each other. */
+static void
+format_eight(char *out, uint32_t value)
+{
+    uint32_t high = value / 10000, low = value % 10000;
+
+    memcpy(out, PAIRS + high / 100 * 2, 2);
+    memcpy(out + 2, PAIRS + high % 100 * 2, 2);
+    memcpy(out + 4, PAIRS + low / 100 * 2, 2);
+    memcpy(out + 6, PAIRS + low % 100 * 2, 2);
+}
+
+/** Writes a number below 10^8, without leading zeros. */
+static size_t
+format_small(char *out, uint32_t value)
+{
+    char digits[8];
+    size_t zeros = 0;
+
+    if (value < 10) {
+        *out = (char)('0' + value);
+        return 1;
+    }
+    format_eight(digits, value);
+    while (digits[zeros] == '0') {
+        zeros++;
+    }
+    memcpy(out, digits + zeros, sizeof(digits) - zeros);
+    return sizeof(digits) - zeros;
+}
+
 size_t
 evc_decimal_format_u64(char *out, uint64_t value)
 {
-    char digits[EVC_DECIMAL_BYTES_MAX];
-    size_t at = sizeof(digits);
+    size_t len;
 
-    while (value >= 100) {
-        at -= 2;
-        memcpy(digits + at, PAIRS + value % 100 * 2, 2);
-        value /= 100;
+    if (value < EIGHT_DIGITS) {
+        return format_small(out, (uint32_t)value);
     }
-    if (value >= 10) {
-        at -= 2;
-        memcpy(digits + at, PAIRS + value * 2, 2);
-    } else {
-        digits[--at] = (char)('0' + value);
-    }
-    memcpy(out, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
+    len = evc_decimal_format_u64(out, value / EIGHT_DIGITS);
+    format_eight(out + len, (uint32_t)(value % EIGHT_DIGITS));
+    return len + 8;
 }
 
 size_t

@@ -21,13 +21,45 @@ evc_wire_line(struct evc_slice input, size_t *scanned, struct evc_slice *ret_lin
     return EVC_OK;
 }
 
+/* --- keys --- */
+
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/** Whether one of eight bytes is a blank, a control character or DEL. */
+static bool
+is_any_of_eight_unprintable(const char *at)
+{
+    uint64_t bytes, del;
+
+    memcpy(&bytes, at, sizeof(bytes));
+    del = bytes ^ EACH_BYTE(0x7F);
+    return ((((bytes - EACH_BYTE(' ' + 1)) & ~bytes) | ((del - EACH_BYTE(1)) & ~del)) &
+            EACH_BYTE(0x80)) != 0;
+}
+
+static bool
+has_unprintable(struct evc_slice key)
+{
+    if (key.len < 8) {
+        for (size_t i = 0; i < key.len; i++) {
+            if ((unsigned char)key.ptr[i] <= ' ' || key.ptr[i] == 0x7F) {
+                return true;
+            }
+        }
+        return false;
+    }
+    for (size_t i = 0; i + 8 < key.len; i += 8) {
+        if (is_any_of_eight_unprintable(key.ptr + i)) {
+            return true;
+        }
+    }
+    return is_any_of_eight_unprintable(key.ptr + key.len - 8);
+}
+
 int
 evc_wire_key_init(struct evc_wire_key *wire, struct evc_slice key)
 {
-    *wire = (struct evc_wire_key){.key = key};
-    for (size_t i = 0; i < key.len && !wire->is_base64; i++) {
-        wire->is_base64 = (unsigned char)key.ptr[i] <= ' ' || key.ptr[i] == 0x7F;
-    }
+    *wire = (struct evc_wire_key){.key = key, .is_base64 = has_unprintable(key)};
     return wire->is_base64 && evc_base64_encoded_len(key.len) > EVC_KEY_LEN_MAX ? EVC_E_INVALID
                                                                                 : EVC_OK;
 }

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "meta/base64.h"
 #include "meta/node_op.h"
 #include "meta/request.h"
 
@@ -78,6 +79,36 @@ test_node_op__keys_that_would_end_a_token__go_in_base64(void **state)
     assert_int_equal(evc_node_op_compose(&op, &buf), EVC_E_INVALID);
     op.key.len--;
     assert_int_equal(evc_node_op_compose(&op, &buf), 0);
+    evc_buf_finish(&buf);
+}
+
+/** One byte of a key, wherever it stands, decides; no other byte hides it. */
+static void
+test_node_op__every_byte_at_every_place__base64_where_it_must(void **state)
+{
+    struct evc_node_op op = {.verb = EVC_NODE_GET};
+    struct evc_buf buf;
+    char key[26];
+
+    (void)state;
+    evc_buf_init(&buf, 4096);
+    memset(key, 0x80, sizeof(key));
+    for (size_t len = 1; len <= sizeof(key); len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                bool is_base64 = byte <= ' ' || byte == 0x7F;
+
+                key[at] = (char)byte;
+                op.key = (struct evc_slice){.ptr = key, .len = len};
+                evc_buf_clear(&buf);
+                assert_int_equal(evc_node_op_compose(&op, &buf), EVC_OK);
+                assert_int_equal(evc_buf_slice(&buf).len,
+                                 sizeof("mg \r\n") - 1 +
+                                     (is_base64 ? evc_base64_encoded_len(len) + 2 : len));
+            }
+            key[at] = (char)0x80;
+        }
+    }
     evc_buf_finish(&buf);
 }
 
@@ -293,6 +324,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_op__compose__each_verb),
         cmocka_unit_test(test_node_op__keys_that_would_end_a_token__go_in_base64),
+        cmocka_unit_test(test_node_op__every_byte_at_every_place__base64_where_it_must),
         cmocka_unit_test(test_node_op__no_room__nothing_is_appended),
         cmocka_unit_test(test_node_op__composed_writes__read_back_by_the_request_parser),
         cmocka_unit_test(test_node_reply__values_and_flags__are_read),

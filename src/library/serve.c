@@ -282,7 +282,7 @@ start_write(struct library_call *call)
         .client_flags = request->flags,
         .exptime = request->ttl_s > 0 ? evc_expiry_from_remaining(request->ttl_s, unix_us) : 0,
         .unique = request->version,
-        .want_existed = true,
+        .want_existed = call->reply->op == EVCACHE_DELETE,
         .delta = request->delta,
         .zones_needed = zones_needed(cache, request->ack),
         .zones = call->zones,

@@ -300,7 +300,6 @@ evc_command_md(struct evc_session *session, const struct evc_request *request)
         .unique = request->has_cas ? evc_command_unique(request) : 0,
         .client_flags = request->client_flags,
         .exptime = request->exptime,
-        .want_existed = true,
     };
 
     if (!evc_command_check_flags(session, request, "E")) {
@@ -324,6 +323,7 @@ evc_command_md(struct evc_session *session, const struct evc_request *request)
         write.kind = EVC_WRITE_REPLACE;
         evc_command_write(exchange, &write, on_emptied);
     } else {
+        write.want_existed = true;
         evc_command_write(exchange, &write, on_written);
     }
     return true;

@@ -508,6 +508,7 @@ evc_write_start(struct evc_writer *writer, const struct evc_write_request *reque
 
     assert(request->key.len >= 1 && request->key.len <= EVC_KEY_LEN_MAX);
     assert(request->zones_needed <= evc_node_port_readable(writer->port));
+    assert(!request->want_existed || request->kind == EVC_WRITE_DELETE);
     if (!write) {
         return EVC_E_FULL;
     }

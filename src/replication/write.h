@@ -95,7 +95,7 @@ struct evc_write_request {
     int64_t exptime;   /* memcached's; negative: expires at once */
     uint64_t unique;   /* raw CAS of the item as a client got it; 0: any. Not for SET and ADD */
     bool is_local;     /* DELETE: this region only, nothing is announced */
-    bool want_existed; /* DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
+    bool want_existed; /* only DELETE: whether DELETED or NOT_FOUND matters (else DELETED) */
     uint64_t delta;    /* INCR, DECR */
     bool has_exptime;  /* INCR, DECR: exptime replaces the item's */
     bool vivifies; /* INCR, DECR, APPEND, PREPEND: make a missing item, of initial or value, with */

@@ -151,7 +151,7 @@ on_write(void *ctx, uint64_t arg)
         request.exptime = world->plan.ttl_s;
     }
     request.unique = kind == EVC_WRITE_CAS ? seen_by_application(world, process, key) : 0;
-    request.want_existed = sim_random_chance(&world->random, 500);
+    request.want_existed = sim_random_chance(&world->random, 500) && kind == EVC_WRITE_DELETE;
     sim_world_say(world, "%s: write %u begins, kind %d, key-%u", process->name, number, (int)kind,
                   key);
     sim_proxy_write(process, &request, number);

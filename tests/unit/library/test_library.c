@@ -373,6 +373,24 @@ test_open__slots__are_taken_once(void **state)
     assert_value("key", NULL); /* the queue they share is still open */
 }
 
+/** A zone whose nodes are not up yet says no at once. */
+static bool
+wait_nodes_up(evcache *cache)
+{
+    evcache_stats stats;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        if (evcache_get_stats(cache, &stats) != EVCACHE_OK) {
+            return false;
+        }
+        if (stats.nodes_up == FIXTURE_ZONES) {
+            return true;
+        }
+        usleep(10 * 1000);
+    }
+    return false;
+}
+
 static void
 test_open__slot_with_events_left__goes_first(void **state)
 {
@@ -394,8 +412,8 @@ test_open__slot_with_events_left__goes_first(void **state)
     assert_int_not_equal(child, -1);
     if (child == 0) {
         if (evcache_open(f.config, "virginia", &fifth, &cache, &error) == EVCACHE_OK &&
-            write(opened[1], &byte, 1) == 1 && read(frozen[0], &byte, 1) == 1 &&
-            evcache_set(cache, &request, NULL) == EVCACHE_OK) {
+            wait_nodes_up(cache) && write(opened[1], &byte, 1) == 1 &&
+            read(frozen[0], &byte, 1) == 1 && evcache_set(cache, &request, NULL) == EVCACHE_OK) {
             raise(SIGKILL);
         }
         _exit(1);
@@ -497,6 +515,11 @@ test_zone__silent__deadline_ends_the_wait_and_reads_go_elsewhere(void **state)
     assert_int_equal(evcache_set(f.cache, &request, NULL), EVCACHE_OK);
     node_process_freeze(&f.nodes[0]);
     request.timeout_ms = 100;
+    request.key = evcache_str("another");
+    request.ack = EVCACHE_ACK_ONE;
+    assert_int_equal(evcache_set(f.cache, &request, NULL), EVCACHE_OK); /* waits for no other */
+    request.key = evcache_str("key");
+    request.ack = EVCACHE_ACK_ALL;
     assert_int_equal(evcache_set(f.cache, &request, &reply), EVCACHE_E_TIMEOUT);
     assert_int_equal(evcache_reply_zone_status(reply, 0), EVCACHE_ZONE_WAITING);
     assert_int_equal(evcache_reply_zone_status(reply, 1), EVCACHE_ZONE_OK);

@@ -14,19 +14,27 @@
 
 enum {
     FORGET_AHEAD = 8,            /* entries whose place in the index is fetched before its time */
-    WRITER_UNKNOWN = UINT32_MAX, /* of what was fed before we looked: no writer has this number */
+    WRITER_UNKNOWN = UINT32_MAX, /* somebody, of whom only times are kept: nobody's number */
 };
 
+/** When the latest event of somebody was fed, and when it was noted. */
+struct recent_time {
+    uint64_t fed_us;
+    uint64_t seen_us; /* 0: there was none */
+};
+
+/** A key, in one line of cache. */
 struct recent_entry {
     uint64_t hash;
     evc_version newest;
-    uint64_t fed_us;     /* of the last event */
-    uint64_t written_us; /* of the last event */
-    uint64_t seen_us;    /* when that was noted */
-    uint32_t last_writer;
-    uint32_t expiry_s; /* of the newest */
-    uint32_t partition;
+    struct recent_time last;   /* of the last writer */
+    struct recent_time others; /* of all but the last writer; its own older ones may be in it */
+    uint32_t expiry_s;         /* of the newest */
+    uint16_t last_writer;
+    uint16_t partition;
 };
+
+static_assert(EVC_PARTITION_MAX <= UINT16_MAX && EVC_VERSION_WRITER_BITS <= 16, "fit in an entry");
 
 /** The latest of a time over all writers, and over all but the one who has it. */
 struct writer_time {
@@ -37,6 +45,7 @@ struct writer_time {
 struct partition_time {
     bool has_begun;
     bool is_unknown;                   /* something may have been fed before its first position */
+    uint64_t begun_us;                 /* what was noted until then may have been followed unseen */
     struct writer_time complete_since; /* every event of the writer fed after it is remembered */
     struct writer_time hazy_until;     /* noted until then: may cross one that is not remembered */
 };
@@ -129,12 +138,30 @@ seen_window_us(const struct evc_recent *recent)
 }
 
 static void
-forget_writer(struct evc_recent *recent, const struct recent_entry *entry, uint32_t writer)
+forget_time(struct evc_recent *recent, const struct recent_entry *entry, uint32_t writer,
+            const struct recent_time *time)
 {
-    struct partition_time *time = &recent->partitions[entry->partition];
+    struct partition_time *partition = &recent->partitions[entry->partition];
 
-    raise_to(&time->complete_since, writer, entry->fed_us);
-    raise_to(&time->hazy_until, writer, entry->seen_us + seen_window_us(recent));
+    raise_to(&partition->complete_since, writer, time->fed_us);
+    raise_to(&partition->hazy_until, writer, time->seen_us + seen_window_us(recent));
+}
+
+/** An entry's partition will not find it any more. */
+static void
+forget_entry(struct evc_recent *recent, const struct recent_entry *entry)
+{
+    forget_time(recent, entry, entry->last_writer, &entry->last);
+    forget_time(recent, entry, evc_version_writer(entry->newest), &entry->last);
+    if (entry->others.seen_us != 0) {
+        forget_time(recent, entry, WRITER_UNKNOWN, &entry->others);
+    }
+}
+
+static struct recent_time
+time_of(const struct evc_recent_place *place)
+{
+    return (struct recent_time){.fed_us = place->fed_us, .seen_us = place->seen_us};
 }
 
 /** Makes room: the oldest entry is forgotten, which its partition must know. */
@@ -146,8 +173,7 @@ entry_forget(struct evc_recent *recent)
 
     evc_hash_index_prefetch(&recent->index,
                             recent->entries[(number + FORGET_AHEAD) % recent->max].hash);
-    forget_writer(recent, entry, entry->last_writer);
-    forget_writer(recent, entry, evc_version_writer(entry->newest));
+    forget_entry(recent, entry);
     evc_hash_index_remove(&recent->index, entry->hash, number);
     recent->oldest = (number + 1) % recent->max;
     return number;
@@ -162,21 +188,27 @@ entry_add(struct evc_recent *recent, const struct recent_entry *entry)
     evc_hash_index_add(&recent->index, entry->hash, number);
 }
 
-static uint64_t
-distance(uint64_t a, uint64_t b)
+/** The later of each. */
+static struct recent_time
+latest_time(struct recent_time a, struct recent_time b)
 {
-    return a > b ? a - b : b - a;
+    return (struct recent_time){
+        .fed_us = a.fed_us > b.fed_us ? a.fed_us : b.fed_us,
+        .seen_us = a.seen_us > b.seen_us ? a.seen_us : b.seen_us,
+    };
 }
 
-/** Whether an event and the last one of its key may have crossed on their way to the zones. */
+/** Whether an event and those of its key noted at other may have crossed on their way to the zones.
+ */
 static bool
-may_have_crossed(const struct evc_recent *recent, const struct recent_entry *entry,
+may_have_crossed(const struct evc_recent *recent, struct recent_time other,
                  const struct evc_event *event, const struct evc_recent_place *place)
 {
     bool was_delayed = place->fed_us > event->written_us + recent->window_us;
 
-    return was_delayed || distance(event->written_us, entry->written_us) <= recent->window_us ||
-           place->seen_us <= entry->seen_us + seen_window_us(recent);
+    return other.seen_us != 0 &&
+           (was_delayed || event->written_us <= other.fed_us + recent->window_us ||
+            place->seen_us <= other.seen_us + seen_window_us(recent));
 }
 
 /** Whether a write that crossed an event of a key that is not remembered may have been forgotten.
@@ -192,14 +224,29 @@ is_blind(const struct evc_recent *recent, const struct partition_time *time,
            place->seen_us < latest_of_others(&time->hazy_until, writer);
 }
 
+/** Notes who wrote, and says when others did. */
+static struct recent_time
+take_writer(struct recent_entry *entry, uint16_t writer, struct recent_time now)
+{
+    if (writer == entry->last_writer) {
+        entry->last = latest_time(entry->last, now);
+    } else {
+        entry->others = latest_time(entry->others, entry->last);
+        entry->last = now;
+        entry->last_writer = writer;
+    }
+    return entry->others;
+}
+
 static unsigned
 compare(const struct evc_recent *recent, struct recent_entry *entry, const struct evc_event *event,
         const struct evc_recent_place *place)
 {
-    uint32_t writer = evc_version_writer(event->version);
+    uint16_t writer = (uint16_t)evc_version_writer(event->version);
+    struct recent_time others = take_writer(entry, writer, time_of(place));
     unsigned signs = 0;
 
-    if (writer != entry->last_writer && may_have_crossed(recent, entry, event, place)) {
+    if (may_have_crossed(recent, others, event, place)) {
         signs |= EVC_RECENT_TWO_WRITERS;
     }
     if (event->version < entry->newest) {
@@ -208,11 +255,28 @@ compare(const struct evc_recent *recent, struct recent_entry *entry, const struc
         entry->newest = event->version;
         entry->expiry_s = event->expiry_s;
     }
-    entry->last_writer = writer;
-    entry->written_us = event->written_us;
-    entry->fed_us = place->fed_us > entry->fed_us ? place->fed_us : entry->fed_us;
-    entry->seen_us = place->seen_us;
     return signs;
+}
+
+/**
+ * Whether events of the key may have passed unseen since the entry was last touched: another relay
+ * had the partition, or they were in another partition.
+ */
+static bool
+has_gap(const struct partition_time *time, const struct recent_entry *entry,
+        const struct evc_recent_place *place)
+{
+    return entry->partition != place->partition || entry->last.seen_us <= time->begun_us;
+}
+
+/** The key is found in another partition from now on. */
+static void
+move_entry(struct evc_recent *recent, struct recent_entry *entry, uint32_t partition)
+{
+    if (entry->partition != partition) {
+        forget_entry(recent, entry);
+        entry->partition = (uint16_t)partition;
+    }
 }
 
 /** The first event after a start: what was fed before it is not known, unless nothing was. */
@@ -221,6 +285,7 @@ begin(const struct evc_recent *recent, struct partition_time *time,
       const struct evc_recent_place *place)
 {
     time->has_begun = true;
+    time->begun_us = place->seen_us;
     if (place->position != 0 || time->is_unknown) {
         raise_to(&time->complete_since, WRITER_UNKNOWN, place->fed_us);
         raise_to(&time->hazy_until, WRITER_UNKNOWN, place->seen_us + seen_window_us(recent));
@@ -247,18 +312,20 @@ evc_recent_note(struct evc_recent *recent, const struct evc_event *event,
         begin(recent, time, place);
     }
     if (entry) {
-        return compare(recent, entry, event, place);
+        signs = has_gap(time, entry, place) && is_blind(recent, time, event, place)
+                    ? EVC_RECENT_BLIND
+                    : 0;
+        move_entry(recent, entry, place->partition);
+        return signs | compare(recent, entry, event, place);
     }
     signs = is_blind(recent, time, event, place) ? EVC_RECENT_BLIND : 0;
     entry_add(recent, &(struct recent_entry){
                           .hash = hash,
                           .newest = event->version,
-                          .fed_us = place->fed_us,
-                          .written_us = event->written_us,
-                          .seen_us = place->seen_us,
-                          .last_writer = evc_version_writer(event->version),
+                          .last = time_of(place),
                           .expiry_s = event->expiry_s,
-                          .partition = place->partition,
+                          .last_writer = (uint16_t)evc_version_writer(event->version),
+                          .partition = (uint16_t)place->partition,
                       });
     return signs;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a repair group remembers of the events it has seen lately, to notice signs of trouble: the
- * newest version of each key, who wrote last and when. Bounded: at the bound the oldest is
- * forgotten.
+ * newest version of each key, who wrote last and when, and when others did. Bounded: at the bound
+ * the oldest is forgotten.
  *
  * Invariant: of a partition, every event of a writer fed after that writer's `complete since` is
- * remembered. An event for a key that is not remembered is a sign of trouble (blind) when a write
- * of another writer crossing it may have been fed before that, by its own times or by when it was
+ * remembered. An event for a key that is not remembered, or was noted last before others may have
+ * gone by unseen, is a sign of trouble (blind) when a write of another writer crossing it may have
+ * been fed before that, by its own times or by when it was
  * noted here; so a restart and a long wait in a journal are covered, and in a backlog old times
  * look like live ones. What was forgotten of the event's own writer does not count: one writer's
  * writes of a key reach every zone in their order, so with one writer nothing is ever blind,
@@ -24,7 +25,7 @@
 struct evc_recent;
 
 enum evc_recent_sign {
-    EVC_RECENT_TWO_WRITERS = 1 << 0, /* another writer, and the writes may have crossed */
+    EVC_RECENT_TWO_WRITERS = 1 << 0, /* another's of its key was noted, which may have crossed it */
     EVC_RECENT_INVERSION = 1 << 1,   /* older than one seen for its key */
     EVC_RECENT_BLIND = 1 << 2,       /* another writer's that crossed it may have been forgotten */
 };

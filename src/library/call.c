@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "library/library.h"
-#include "meta/base64.h"
+#include "meta/node_op.h"
 #include "replication/decision.h"
 
 /* --- checking --- */
@@ -22,20 +22,6 @@ refuse(evcache_reply *reply, int status, const char *text)
     return status;
 }
 
-/** Whether a key goes to a node in base64, where it may not be as long (see docs/protocol.md). */
-static bool
-needs_base64(evcache_bytes key)
-{
-    const unsigned char *bytes = key.ptr;
-
-    for (size_t i = 0; i < key.len; i++) {
-        if (bytes[i] <= ' ' || bytes[i] == 0x7F) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int
 check_key(evcache_bytes key, evcache_reply *reply)
 {
@@ -45,7 +31,7 @@ check_key(evcache_bytes key, evcache_reply *reply)
     if (key.len > EVCACHE_KEY_LEN_MAX) {
         return refuse(reply, EVCACHE_E_INVALID, "the key is longer than 250 bytes");
     }
-    if (evc_base64_encoded_len(key.len) > EVC_KEY_LEN_MAX && needs_base64(key)) {
+    if (!evc_node_key_fits((struct evc_slice){.ptr = key.ptr, .len = key.len})) {
         return refuse(reply, EVCACHE_E_INVALID,
                       "a key with blanks or control characters is longer than 186 bytes");
     }

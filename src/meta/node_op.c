@@ -74,6 +74,14 @@ put_write(char *out, const struct evc_node_op *op, const struct evc_wire_key *ke
     return evc_wire_put_crlf(out);
 }
 
+bool
+evc_node_key_fits(struct evc_slice key)
+{
+    struct evc_wire_key wire;
+
+    return evc_wire_key_init(&wire, key) == EVC_OK;
+}
+
 int
 evc_node_op_compose(const struct evc_node_op *op, struct evc_buf *out)
 {

@@ -148,6 +148,12 @@ evc_node_port_submit(struct evc_node_port *port, struct evc_node_op *op)
 }
 
 /**
+ * Whether operations on a key of a legal length can be composed: one with blanks or control
+ * characters goes in base64, where it must not be longer than EVC_KEY_LEN_MAX either.
+ */
+bool evc_node_key_fits(struct evc_slice key);
+
+/**
  * Appends the request to out, whole or not at all. 0, EVC_E_LIMIT or EVC_E_NOMEM. A key with
  * blanks, newlines or NULs goes in base64; EVC_E_INVALID when it is too long for that (no client
  * can send such a key).

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See recent.h. Entries stand in a ring in the order they were first seen, whose oldest makes room,
- * and are found through an index. Keys are known by their 64-bit hash: a collision costs a repair
- * that finds nothing to do.
+ * and are found through an index. Keys are known by their 64-bit hash alone: of two that share one,
+ * a repair may bury the older. Among half a million that is one chance in 10^8.
  */
 #include "replication/recent.h"
 

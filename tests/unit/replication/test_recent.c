@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is a sign of trouble, in the order events are fed: who wrote, and what may have been missed. */
+/* What is a sign of trouble, in the order events are fed: who wrote, and what may have been missed.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +85,8 @@ test_note__two_writers__until_they_cannot_have_crossed(void **state)
     f.now_us += WINDOW_US / 2;
     assert_int_equal(note("key", A), EVC_RECENT_TWO_WRITERS);
     f.now_us += WINDOW_US / 4;
-    assert_int_equal(note("key", A), EVC_RECENT_TWO_WRITERS); /* this one may have crossed B's too */
+    assert_int_equal(note("key", A),
+                     EVC_RECENT_TWO_WRITERS); /* this one may have crossed B's too */
     f.now_us += LONG_US;
     assert_int_equal(note("key", A), 0);
     f.now_us += LONG_US;

@@ -93,10 +93,18 @@ finish_if_done(struct evc_receiver *receiver)
 
 /* --- room --- */
 
+/** Writes in flight, without those that are held up. */
+static unsigned
+new_in_flight(const struct evc_receiver *receiver)
+{
+    return receiver->in_flight - receiver->held_up;
+}
+
 static bool
 has_room(const struct evc_receiver *receiver)
 {
     return receiver->in_flight < EVC_RECEIVER_IN_FLIGHT_MAX &&
+           new_in_flight(receiver) < EVC_RECEIVER_NEW_MAX &&
            receiver->in_flight_bytes < EVC_RECEIVER_BYTES_MAX &&
            evc_stream_output_waiting(&receiver->stream) < EVC_RECEIVER_OUTPUT_PAUSE_BYTES;
 }
@@ -110,11 +118,23 @@ pause_input(struct evc_receiver *receiver)
     }
 }
 
+static void
+look_for_held_up(struct evc_receiver *receiver)
+{
+    uint64_t now_us = receiver->service->loop->now.mono_us;
+
+    if (now_us - receiver->looked_us >= EVC_RECEIVER_HELD_UP_US) {
+        receiver->looked_us = now_us;
+        receiver->held_up = receiver->in_flight;
+    }
+}
+
 void
 evc_receiver_continue(struct evc_receiver *receiver)
 {
+    look_for_held_up(receiver);
     if (receiver->is_paused && !receiver->is_leaving && !receiver->is_closing &&
-        receiver->in_flight <= EVC_RECEIVER_IN_FLIGHT_MAX / 2 &&
+        new_in_flight(receiver) <= EVC_RECEIVER_NEW_MAX / 2 &&
         receiver->in_flight_bytes <= EVC_RECEIVER_BYTES_MAX / 2 && has_room(receiver)) {
         receiver->is_paused = false;
         evc_stream_resume(&receiver->stream);
@@ -146,6 +166,9 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
 
     assert(receiver->in_flight > 0);
     receiver->in_flight--;
+    if (receiver->held_up > 0) {
+        receiver->held_up--; /* perhaps it was a new one: the next look will tell */
+    }
     receiver->in_flight_bytes -= (size_t)(tag >> 32);
     if (result == EVC_APPLY_DRIFT || result == EVC_APPLY_LATE || result == EVC_APPLY_FAILED) {
         note_trouble(receiver, result, newest);

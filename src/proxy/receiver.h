@@ -6,8 +6,9 @@
  *   GREETING ─hello, cache and region right─▶ OPEN ─▶ (peer closes, or one error line) ─▶ closed
  *
  * Back-pressure: reading stops while too many writes or bytes are in flight or too much output
- * waits. Anything that is not the protocol is answered with one line and the connection is closed:
- * a relay that is out of step would write values under wrong keys. The struct outlives its
+ * waits. Few writes at a time are begun, which costs least, and more only beside those that a slow
+ * node holds up. Anything that is not the protocol is answered with one line and the connection is
+ * closed: a relay that is out of step would write values under wrong keys. The struct outlives its
  * connection until the last of its writes has ended.
  */
 #ifndef EVC_PROXY_RECEIVER_H
@@ -19,7 +20,9 @@
 #include "proxy/service.h"
 
 enum {
-    EVC_RECEIVER_IN_FLIGHT_MAX = 1024, /* writes of one connection: as many as stay in a cache */
+    EVC_RECEIVER_IN_FLIGHT_MAX = 8192,   /* writes of one connection */
+    EVC_RECEIVER_NEW_MAX = 1024,         /* of those, not held up: as many as stay in a cache */
+    EVC_RECEIVER_HELD_UP_US = 50 * 1000, /* a node that takes longer takes no other's room */
     EVC_RECEIVER_BYTES_MAX = 32 * 1024 * 1024, /* values of those */
     EVC_RECEIVER_OUTPUT_PAUSE_BYTES = 1024 * 1024,
     EVC_RECEIVER_VALUE_SLACK_BYTES = 1024 * 1024, /* taken beyond value_len_max, see receiver.c */
@@ -31,6 +34,8 @@ struct evc_receiver {
     struct evc_stream stream;
     struct evc_request_parser parser;
     unsigned in_flight;
+    unsigned held_up; /* of those, at most so many were in flight at looked_us already */
+    uint64_t looked_us;
     size_t in_flight_bytes;
     char source[EVC_CONFIG_NAME_LEN_MAX + 1]; /* the relay's region; empty before the greeting */
     bool is_paused;

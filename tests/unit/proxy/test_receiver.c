@@ -301,6 +301,45 @@ front_receive_one(int fd, char *byte)
 }
 
 static void
+wait_bytes_read(struct front *front, uint64_t bytes)
+{
+    struct evc_counters counters = {0};
+    size_t exchanges;
+
+    for (unsigned i = 0; i < 1000 && counters.bytes_read < bytes; i++) {
+        usleep(10 * 1000);
+        front_counters(front, &counters, &exchanges);
+    }
+    assert_true(counters.bytes_read >= bytes);
+}
+
+static void
+test_receiver__items_held_up_by_a_node__leave_room_for_others(void **state)
+{
+    enum {
+        ITEMS = 4 * EVC_RECEIVER_NEW_MAX
+    };
+    struct front *front = open_front();
+    int fd = dial_greeted(front);
+    struct evc_buf out;
+    char got = 0;
+
+    (void)state;
+    evc_buf_init(&out, 8 * 1024 * 1024);
+    front_set_pace(front, FRONT_HELD);
+    compose_items(&out, 0, ITEMS);
+    front_send(fd, out.data, evc_buf_len(&out), false);
+    wait_bytes_read(front, evc_buf_len(&out));
+    front_set_pace(front, FRONT_IN_TURN);
+    for (unsigned answers = 0; answers < ITEMS; answers += got == '\n') {
+        assert_int_equal(front_receive_one(fd, &got), 1);
+    }
+    evc_buf_finish(&out);
+    close(fd);
+    close_front(front);
+}
+
+static void
 test_receiver__more_items_than_may_be_in_flight__held_back_and_then_all_answered(void **state)
 {
     enum {
@@ -340,6 +379,7 @@ main(void)
         cmocka_unit_test(test_receiver__items__each_outcome),
         cmocka_unit_test(test_receiver__version_ahead_of_time__refused),
         cmocka_unit_test(test_receiver__relay_goes_away_with_items_in_flight__they_take_effect),
+        cmocka_unit_test(test_receiver__items_held_up_by_a_node__leave_room_for_others),
         cmocka_unit_test(
             test_receiver__more_items_than_may_be_in_flight__held_back_and_then_all_answered),
     };

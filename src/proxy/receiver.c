@@ -344,7 +344,7 @@ on_data(struct evc_stream *stream, char *data, size_t len)
     size_t used = 0;
 
     while (used < len && !receiver->is_leaving && !receiver->is_closing && has_room(receiver)) {
-        struct evc_request request = {.command = EVC_CMD_MAX};
+        struct evc_request request;
         struct evc_slice error = {.ptr = NULL, .len = 0};
         size_t request_used = 0;
         size_t need = 0;

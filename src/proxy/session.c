@@ -160,7 +160,7 @@ answer_bad(struct evc_session *session, struct evc_request *request, struct evc_
 static bool
 take_request(struct evc_session *session, char *data, size_t len, size_t *used)
 {
-    struct evc_request request = {.command = EVC_CMD_MAX};
+    struct evc_request request; /* some 800 bytes, filled by the parser: not cleared here */
     struct evc_slice error = {.ptr = NULL, .len = 0};
     size_t request_used = 0;
     size_t need = 0;

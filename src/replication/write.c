@@ -128,18 +128,18 @@ evc_write_answer_if_certain(struct evc_write *write)
     }
 }
 
-static struct evc_event
-event_of(const struct evc_write *write)
+/** Field by field, where it is to be: every write passes here, and a copy would wait for them. */
+static void
+make_event(const struct evc_write *write, uint8_t flags, struct evc_event *ret)
 {
     uint64_t unix_us = write->writer->now->unix_us;
 
-    return (struct evc_event){
-        .op = write->is_tombstone ? EVC_EVENT_DELETE : EVC_EVENT_SET,
-        .key = write->request.key,
-        .version = write->version,
-        .expiry_s = write->is_tombstone ? 0 : evc_expiry_unix_s(write->exptime, unix_us),
-        .written_us = unix_us,
-    };
+    ret->op = write->is_tombstone ? EVC_EVENT_DELETE : EVC_EVENT_SET;
+    ret->flags = flags;
+    ret->key = write->request.key;
+    ret->version = write->version;
+    ret->expiry_s = write->is_tombstone ? 0 : evc_expiry_unix_s(write->exptime, unix_us);
+    ret->written_us = unix_us;
 }
 
 /** Where the last version minted for the key is kept. */
@@ -160,7 +160,7 @@ evc_write_announce(struct evc_write *write)
     if (write->request.is_local) {
         return; /* what is asked of the journal without a position is nothing */
     }
-    event = event_of(write);
+    make_event(write, 0, &event);
     write->journal_pos = evc_journal_reserve(writer->journal, &event);
     if (!EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
         evc_journal_release(writer->journal, write->journal_pos);
@@ -197,9 +197,9 @@ evc_write_is_newest(struct evc_write *write)
 static void
 ask_for_repair(struct evc_write *write)
 {
-    struct evc_event event = event_of(write);
+    struct evc_event event;
 
-    event.flags = EVC_EVENT_REPAIR;
+    make_event(write, EVC_EVENT_REPAIR, &event);
     write->writer->stats.repairs_total++;
     /* A full journal counts the event as lost; there is no better place to say so. */
     (void)evc_event_sink_append(evc_journal_sink(write->writer->journal), &event);

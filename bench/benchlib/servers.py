@@ -93,7 +93,7 @@ class Fronts:
         return self
 
     def __exit__(self, *unused):
-        for process in [*self.all, *self.behind]:
+        for process in [*self.all, *reversed(self.behind)]:
             process.stop()
 
     def start(self):
@@ -116,5 +116,8 @@ class Fronts:
         path, regions = config.write(config.Shape(regions=1, zones=zones, nodes=1), directory)
         for zone in regions[0].zones:
             self.behind.append(node(zone.nodes[0].rsplit(":", 1)[1]))
-        port = regions[0].proxies[0].rsplit(":", 1)[1]
-        self.all.append(Process(name, port, self.program, "proxy", "--config", str(path), "--region", regions[0].name))
+        where = ["--config", str(path), "--region", regions[0].name]
+        port, relay_port = [of[0].rsplit(":", 1)[1] for of in (regions[0].proxies, regions[0].relays)]
+        self.all.append(Process(name, port, self.program, "proxy", *where))
+        # As `evcache up` has it: somebody takes the events out of the queue, or its file only grows.
+        self.behind.append(Process(f"{name}'s relay", relay_port, self.program, "relay", *where))

@@ -9,8 +9,8 @@ TIDY := build/clang
 .NOTPARALLEL:
 
 all: deps-quiet ## build the program: build/evcache
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
-	@ninja -C $(BUILD) --quiet
+	@test -f $(BUILD)/build.ninja || meson setup --native-file tools/release.ini $(BUILD) >/dev/null
+	@ninja -C $(BUILD) --quiet src/cli/evcache
 	@ln -sfn release/src/cli/evcache build/evcache
 	@echo "built build/evcache"
 

@@ -52,6 +52,7 @@ test_pool__give_back_and_borrow__same_object_with_its_bytes(void **state)
     (void)state;
     evc_pool_init(&pool, sizeof(struct object), 1);
     object = evc_pool_borrow(&pool);
+    assert_non_null(object);
     strcpy(object->text, "kept");
     evc_pool_give_back(&pool, object);
     assert_ptr_equal(evc_pool_borrow(&pool), object);

@@ -23,8 +23,6 @@ evc_wire_line(struct evc_slice input, size_t *scanned, struct evc_slice *ret_lin
 
 /* --- keys --- */
 
-#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
-
 /** Whether one of eight bytes is a blank, a control character or DEL. */
 static bool
 is_any_of_eight_unprintable(const char *at)
@@ -32,9 +30,10 @@ is_any_of_eight_unprintable(const char *at)
     uint64_t bytes, del;
 
     memcpy(&bytes, at, sizeof(bytes));
-    del = bytes ^ EACH_BYTE(0x7F);
-    return ((((bytes - EACH_BYTE(' ' + 1)) & ~bytes) | ((del - EACH_BYTE(1)) & ~del)) &
-            EACH_BYTE(0x80)) != 0;
+    del = bytes ^ EVC_WIRE_EACH_BYTE(0x7F);
+    return ((((bytes - EVC_WIRE_EACH_BYTE(' ' + 1)) & ~bytes) |
+             ((del - EVC_WIRE_EACH_BYTE(1)) & ~del)) &
+            EVC_WIRE_EACH_BYTE(0x80)) != 0;
 }
 
 static bool

@@ -6,7 +6,9 @@
 #ifndef EVC_META_WIRE_H
 #define EVC_META_WIRE_H
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/decimal.h"
 #include "base/slice.h"
@@ -20,6 +22,28 @@ enum {
     EVC_WIRE_LINE_BYTES = 512,
 };
 
+#define EVC_WIRE_EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/** The first blank, or end; eight bytes in one step while there are as many. */
+static inline const char *
+evc_wire_skip_token(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t bytes, blanks;
+
+        memcpy(&bytes, at, sizeof(bytes));
+        bytes = le64toh(bytes) ^ EVC_WIRE_EACH_BYTE(' ');
+        blanks = (bytes - EVC_WIRE_EACH_BYTE(1)) & ~bytes & EVC_WIRE_EACH_BYTE(0x80);
+        if (blanks != 0) {
+            return at + __builtin_ctzll(blanks) / 8; /* the lowest bit is a blank's for certain */
+        }
+    }
+    while (at < end && *at != ' ') {
+        at++;
+    }
+    return at;
+}
+
 /** Takes the next token, up to a blank, from *rest. False at the end. */
 static inline bool
 evc_wire_token(struct evc_slice *rest, struct evc_slice *ret_token)
@@ -32,9 +56,7 @@ evc_wire_token(struct evc_slice *rest, struct evc_slice *ret_token)
         at++;
     }
     start = at;
-    while (at < end && *at != ' ') {
-        at++;
-    }
+    at = evc_wire_skip_token(at, end);
     *ret_token = (struct evc_slice){.ptr = start, .len = (size_t)(at - start)};
     *rest = (struct evc_slice){.ptr = at, .len = (size_t)(end - at)};
     return ret_token->len > 0;

@@ -10,8 +10,10 @@
  *     the group has given this member up, without: then the next one takes it up where the last
  *     commit was, and sees the rest again.
  *
- * With no room for records the partitions are paused, and the group is served all the same. What
- * leaves for the brokers is in commit.c.
+ * With no room for records nothing is taken, and what the client library has fetched waits there. A
+ * second without room is no moment of many: then the partitions are paused, so that the group can
+ * be served all the same. Not before, because a pause throws away what was fetched, and the fetch
+ * after it may wait a second for librdkafka's thread. What leaves for the brokers is in commit.c.
  *
  * Thread: the consumer's; librdkafka's callbacks are run from within poll.
  */
@@ -31,6 +33,7 @@ enum {
     CONSUMER_ERRORS_MAX = 32, /* events that are no records, in one poll */
     CONSUMER_COMMITTED_MS = 5000,
     CONSUMER_WATERMARKS_MS = 1000,
+    CONSUMER_PAUSE_MS = 1000,              /* without room, before the partitions are paused */
     CONSUMER_DESTROYS_SAFELY = 0x02030000, /* version 2.3 */
 };
 
@@ -53,12 +56,10 @@ static const char *const consumer_defaults[] = {
     "true",
     "allow.auto.create.topics",
     "false",
-    "queued.min.messages",
-    "1000",
     "queued.max.messages.kbytes",
-    "16384",
+    "32768", /* before 2.2 a full queue is looked at again after a second: it must last so long */
     "fetch.queue.backoff.ms",
-    "20", /* since 2.2: the default of 1000 stalls small queues */
+    "20", /* since 2.2, where it is that second if not set */
     "reconnect.backoff.ms",
     "50",
     "reconnect.backoff.max.ms",
@@ -431,6 +432,23 @@ appended_us(const rd_kafka_message_t *message)
     return ms > 0 ? (uint64_t)ms * 1000 : 0;
 }
 
+/** The next record the client library has, or NULL. Serves the group. */
+static rd_kafka_message_t *
+fetched_message(struct evc_kafka_consumer *consumer)
+{
+    for (unsigned errors = 0; errors < CONSUMER_ERRORS_MAX; errors++) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->client, 0);
+
+        if (!message || (message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                         kafka_part_of(consumer, message->partition))) {
+            return message;
+        }
+        note_error(consumer, message);
+        rd_kafka_message_destroy(message);
+    }
+    return NULL;
+}
+
 /** The next record, or NULL. */
 static rd_kafka_message_t *
 next_message(struct evc_kafka_consumer *consumer)
@@ -438,19 +456,7 @@ next_message(struct evc_kafka_consumer *consumer)
     rd_kafka_message_t *message = consumer->held;
 
     consumer->held = NULL;
-    for (unsigned errors = 0; !message && errors < CONSUMER_ERRORS_MAX; errors++) {
-        message = rd_kafka_consumer_poll(consumer->client, 0);
-        if (!message) {
-            return NULL;
-        }
-        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR ||
-            !kafka_part_of(consumer, message->partition)) {
-            note_error(consumer, message);
-            rd_kafka_message_destroy(message);
-            message = NULL;
-        }
-    }
-    return message;
+    return message ? message : fetched_message(consumer);
 }
 
 static void
@@ -468,6 +474,29 @@ pause_or_resume(struct evc_kafka_consumer *consumer, bool is_paused)
         consumer->is_paused = is_paused;
     }
     rd_kafka_topic_partition_list_destroy(list);
+}
+
+/** While there is no room. */
+static void
+serve_group(struct evc_kafka_consumer *consumer)
+{
+    uint64_t now_us = evc_clock_mono_us();
+    rd_kafka_message_t *message;
+
+    if (consumer->full_since_us == 0) {
+        consumer->full_since_us = now_us;
+    }
+    if (now_us - consumer->full_since_us < (uint64_t)CONSUMER_PAUSE_MS * 1000) {
+        return;
+    }
+    pause_or_resume(consumer, true);
+    message = fetched_message(consumer); /* none: they are paused */
+    if (message && consumer->held) {
+        rd_kafka_message_destroy(message);
+        consumer->is_broken = true; /* joined anew, the group gives it again */
+    } else if (message) {
+        consumer->held = message;
+    }
 }
 
 static void
@@ -535,12 +564,13 @@ consumer_poll(struct evc_queue_consumer *base, struct evc_queue_record *ret, siz
         evc_kafka_books_copy(consumer);
     }
     start_parts(consumer);
-    pause_or_resume(consumer, max == 0);
-    if (max == 0 && !consumer->held) {
-        consumer->held = next_message(consumer); /* came before the pause; serves the group */
+    if (max == 0) {
+        serve_group(consumer);
         return 0;
     }
-    return max == 0 ? 0 : (int)take_records(consumer, ret, max);
+    consumer->full_since_us = 0;
+    pause_or_resume(consumer, false);
+    return (int)take_records(consumer, ret, max);
 }
 
 /* --- positions --- */

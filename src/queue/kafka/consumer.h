@@ -28,6 +28,7 @@ struct evc_kafka_consumer {
     rd_kafka_message_t *handed[KAFKA_CONSUMER_RECORDS_MAX]; /* by the last poll */
     size_t handed_count;
     rd_kafka_message_t *held; /* came while there was no room */
+    uint64_t full_since_us;   /* polled without room since; 0: there was room */
     bool is_paused;
     bool is_committing;
     bool is_commit_failing;

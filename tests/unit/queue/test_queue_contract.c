@@ -439,13 +439,16 @@ test_queue__no_room__nothing_is_polled_and_nothing_is_missed(void **state)
     (void)state;
     open_consumer("oregon");
     assert_int_equal(append(0, "a", 1), EVC_OK);
-    for (unsigned i = 0; i < 50; i++) {
+    for (unsigned i = 0; i < 50; i++) { /* a moment, and on Kafka long enough for a pause */
         assert_int_equal(evc_queue_consumer_poll(consumer, &record, 0), 0);
-        usleep(backend->is_remote ? 10000 : 0);
+        usleep(backend->is_remote ? 30000 : 0);
     }
     assert_int_equal(append(0, "b", 1), EVC_OK);
     poll_one(0, "a");
+    assert_int_equal(evc_queue_consumer_poll(consumer, &record, 0), 0);
+    assert_int_equal(append(0, "c", 1), EVC_OK);
     poll_one(0, "b");
+    poll_one(0, "c");
 }
 
 static void

@@ -143,13 +143,14 @@ def lag_at(system, rate, seconds):
 
 
 def idle_lag(system):
-    """What the relay measures of writes that come one by one."""
+    """What the relay measures of writes that come one by one: too few for a thousandth of them to mean anything."""
     begin(system)
     with memcache.Client(system.regions[0].proxies[0]) as here:
         for number in range(IDLE_WRITES):
             assert here.ask(b"set idle-%d 0 0 1\r\nx" % number) == b"STORED"
             time.sleep(0.02)
-    return lag_ms(system.settle(), system.regions)
+    lag = lag_ms(system.settle(), system.regions)
+    return {name: lag[name] for name in ("p50_ms", "p99_ms")}
 
 
 class RedisPair:

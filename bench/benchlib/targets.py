@@ -7,7 +7,7 @@ from benchlib import servers
 def front_ratio(results, what, pipeline):
     for row in results.get("front", []):
         if (row["what"], row["pipeline"], row["clients"], row["size"]) == (what, pipeline, 32, 100):
-            return row["cpu_ratio_to_built_in"][servers.ONE_ZONE]
+            return row["cpu_ratio_to_built_in"][servers.ONE_ZONE]["median"]
     return None
 
 
@@ -80,7 +80,7 @@ def front_table(rows):
     names = list(rows[0]["cpu_us"])
     text = ["| load | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for row in rows:
-        cells = [f"{spread_text(row['cpu_us'][name])} µs, {row['cpu_ratio_to_built_in'][name]:.2f} ×" for name in names]
+        cells = [f"{number(row['cpu_us'][name]['median'])} µs, {spread_text(row['cpu_ratio_to_built_in'][name])} ×" for name in names]
         text.append(f"| {row['what']}, {row['pipeline']} pipelined, {row['clients']} clients, {row['size']} B | "
                     + " | ".join(cells) + " |")
     return text
@@ -92,8 +92,10 @@ def lag_table(found, where):
             "| rate | p50 | p99 | p99.9 |", "|---|---|---|---|"]
     rows = {f"{share} %: {number(row['per_second']['median'])}/s": row for share, row in found["at"].items()}
     rows["single writes"] = found["idle"]
-    return text + [f"| {name} | {spread_text(row['p50_ms'])} ms | {spread_text(row['p99_ms'])} ms | {spread_text(row['p999_ms'])} ms |"
-                   for name, row in rows.items()] + [""]
+    for name, row in rows.items():
+        cells = [f"{spread_text(row[quantile])} ms" if quantile in row else "" for quantile in ("p50_ms", "p99_ms", "p999_ms")]
+        text.append(f"| {name} | " + " | ".join(cells) + " |")
+    return text + [""]
 
 
 def growth_table(name, rows):

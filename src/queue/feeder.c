@@ -22,11 +22,9 @@
 #include "queue/feed.h"
 
 enum {
-    /* A round costs the queue the same however many events it has: the busier it is, the longer
-     * they gather. A full one is followed at once, and one that found a journal filling. */
+    /* A round costs the queue the same however many events it has, so they gather. A full one is
+     * followed at once, and one that found a journal filling. */
     FEEDER_PACE_US = 1000,
-    FEEDER_BUSY_EVENTS = 64,
-    FEEDER_BUSY_PACE_US = 3000,
     FEEDER_FULL_EVENTS = 4096,
     FEEDER_FILLING_SHARE = 8, /* of a journal, so much of it is used */
     FEEDER_LOOK_MS = 100, /* looks also without being rung: what was settled frees the journal */
@@ -159,11 +157,9 @@ back_off(struct evc_feeder *feeder)
 }
 
 static void
-pause_between(int events)
+pause_between_rounds(void)
 {
-    long us = events < FEEDER_BUSY_EVENTS ? FEEDER_PACE_US : FEEDER_BUSY_PACE_US;
-
-    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = FEEDER_PACE_US * 1000L}, NULL);
 }
 
 static void *
@@ -188,7 +184,7 @@ run(void *arg)
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);
             if (rc < FEEDER_FULL_EVENTS && !feeder->is_filling && !is_stopping) {
-                pause_between(rc);
+                pause_between_rounds();
             }
         }
     }

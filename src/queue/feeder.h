@@ -5,8 +5,8 @@
  * bell when it sleeps. While the queue is full or away it retries with back-off, and the journals
  * fill.
  *
- * Batches are whatever is ready when the feeder comes round: small and immediate when quiet, full
- * when busy; there is no linger.
+ * Batches are whatever is ready when the feeder comes round: at once when it was quiet, a
+ * millisecond after the last round when not, without a pause when that was a full one.
  */
 #ifndef EVC_QUEUE_FEEDER_H
 #define EVC_QUEUE_FEEDER_H

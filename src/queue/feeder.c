@@ -22,9 +22,12 @@
 #include "queue/feed.h"
 
 enum {
-    /* A round costs the queue the same however many events it has, so they gather. A full one is
-     * followed at once, and one that found a journal filling. */
+    /* A round costs the queue the same however many events it has, so they gather: longer in a
+     * rush, when a round more often would show beside what the writes cost. A full one is followed
+     * at once, and one that found a journal filling. */
     FEEDER_PACE_US = 1000,
+    FEEDER_RUSH_PER_MS = 256, /* events */
+    FEEDER_RUSH_PACE_US = 3000,
     FEEDER_FULL_EVENTS = 4096,
     FEEDER_FILLING_SHARE = 8, /* of a journal, so much of it is used */
     FEEDER_LOOK_MS = 100, /* looks also without being rung: what was settled frees the journal */
@@ -45,7 +48,8 @@ struct evc_feeder {
     pthread_mutex_t lock;
     struct evc_feeder_stats stats;
     /* feeder thread */
-    bool is_filling; /* a journal was, in the last round */
+    bool is_filling;   /* a journal was, in the last round */
+    uint64_t round_us; /* when the last one ended that was followed by a pause */
     struct evc_feed feed;
     struct evc_feed_source sources[EVC_FEEDER_JOURNALS_MAX];
     struct evc_backoff backoff;
@@ -156,10 +160,17 @@ back_off(struct evc_feeder *feeder)
     wait_bell(feeder, wait_ms);
 }
 
+/** events: of the round that has ended; since the one before they have gathered. */
 static void
-pause_between_rounds(void)
+pause_between_rounds(struct evc_feeder *feeder, int events)
 {
-    nanosleep(&(struct timespec){.tv_nsec = FEEDER_PACE_US * 1000L}, NULL);
+    uint64_t now_us = evc_clock_mono_us();
+    uint64_t gathered_us = now_us - feeder->round_us;
+    bool is_rush = (uint64_t)events * 1000 > gathered_us * FEEDER_RUSH_PER_MS;
+    long us = is_rush ? FEEDER_RUSH_PACE_US : FEEDER_PACE_US;
+
+    feeder->round_us = now_us;
+    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
 static void *
@@ -184,7 +195,7 @@ run(void *arg)
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);
             if (rc < FEEDER_FULL_EVENTS && !feeder->is_filling && !is_stopping) {
-                pause_between_rounds();
+                pause_between_rounds(feeder, rc);
             }
         }
     }

@@ -6,7 +6,7 @@
  * fill.
  *
  * Batches are whatever is ready when the feeder comes round: at once when it was quiet, a
- * millisecond after the last round when not, without a pause when that was a full one.
+ * millisecond after the last round when not, three in a rush, without a pause after a full one.
  */
 #ifndef EVC_QUEUE_FEEDER_H
 #define EVC_QUEUE_FEEDER_H

@@ -135,25 +135,23 @@ def begin(system):
     system.settle()
 
 
-def warm_up(system, seconds):
-    """Every page of journal and node has been touched once; then the relay starts anew, and its histogram with it."""
-    system.load(seconds, "--pipeline", PIPELINE)
-    system.settle()
+def begin_histogram(system):
+    """The lag histogram is the relay's since its start: the first region's relay starts anew."""
     name = f"{system.regions[0].name}/relay/0"
     system.up.wait_restarted(name, system.up.kill(name, signal.SIGTERM))
-
-
-def lag_at(system, rate, seconds, warm_seconds):
-    """The lag histogram is the relay's since its start: next to nothing else has been written."""
-    warm_up(system, warm_seconds)
     begin(system)
+
+
+def lag_at(system, rate, seconds):
+    """What the relay measures of an open loop; the system is warm: every page of journal and node has been touched once."""
+    begin_histogram(system)
     run = system.load(seconds, "--rate", max(int(rate), 1))
     return {"per_second": run["per_second"], **lag_ms(system.settle(), system.regions)}
 
 
 def idle_lag(system):
     """What the relay measures of writes that come one by one: too few for a thousandth of them to mean anything."""
-    begin(system)
+    begin_histogram(system)
     with memcache.Client(system.regions[0].proxies[0]) as here:
         for number in range(IDLE_WRITES):
             assert here.ask(b"set idle-%d 0 0 1\r\nx" % number) == b"STORED"

@@ -34,7 +34,7 @@ TARGETS = [
     ("replicated sets a second", lambda r: at(r, "replicated", "per_second", "median"), 100000, 200000, False, "/s"),
     ("lost and unexplained", lambda r: r["replicated"]["lost"] + abs(r["replicated"]["unexplained"]) if "replicated" in r else None,
      0, 0, True, ""),
-    ("lag p99 at half of that rate", lambda r: at(r, "lag", "at", 50, "p99_ms", "median"), 20, 5, True, " ms"),
+    ("lag p99 at half of the highest rate", lambda r: at(r, "lag", "at", 50, "p99_ms", "median"), 20, 5, True, " ms"),
     ("lag of a single write, p50", lambda r: at(r, "lag", "idle", "p50_ms", "median"), 2, 0.5, True, " ms"),
     ("allocations for a request, the most of any process", lambda r: most_allocations(r), 0, 0, True, ""),
     ("instructions of a proxied GET, one by one", lambda r: at(r, "counts", "instructions", "get", 1), None, None, True, ""),
@@ -88,7 +88,7 @@ def front_table(rows):
 
 def lag_table(found, where):
     text = [f"## From write to visible, on {where}", "",
-            f"The highest rate was {number(found['highest'])} replicated sets a second.", "",
+            f"The highest rate was {spread_text(found['highest'])} replicated sets a second; shares are of each round's own.", "",
             "| rate | p50 | p99 | p99.9 |", "|---|---|---|---|"]
     rows = {f"{share} %: {number(row['per_second']['median'])}/s": row for share, row in found["at"].items()}
     rows["single writes"] = found["idle"]

@@ -63,6 +63,10 @@ def test_install__everything_is_in_its_place(root):
     assert find(root, "libevcache.so.0").resolve().name == f"libevcache.so.{version}"
 
 
+def test_install__archive__is_for_any_compiler(root):
+    assert ".gnu.lto" not in run("objdump", "--section-headers", find(root, "libevcache.a"))
+
+
 @pytest.mark.parametrize("kind", ["shared", "static"])
 def test_program__built_against_it__does_its_work(root, tmp_path, system, kind):
     binary = tmp_path / "blocking"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hash of a key for tables and partitions: XXH3, 64 bits, seed 0. It is part of the queue's
- * contract (partition = hash % partitions), so it never changes. The ring has its own (ketama's
- * MD5).
+ * The hash of a key for tables, partitions and nodes: XXH3, 64 bits, seed 0. It is part of the
+ * queue's contract (partition = hash % partitions) and of the ring's, so it never changes.
  */
 #ifndef EVC_BASE_HASH_H
 #define EVC_BASE_HASH_H

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/node_conn.h"
 
@@ -25,26 +24,11 @@ struct evc_engine {
     struct evc_loop_hook tick;
     uint64_t tick_us;
     bool has_waited; /* the last tick was late and left deadlines alone */
-    /* An operation usually goes to every zone, one submit after the other: one hash for all. */
-    uint32_t hash;
-    uint8_t hash_key_len;
-    char hash_key[EVC_KEY_LEN_MAX];
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
 };
 
 /* --- which node --- */
-
-static uint32_t
-hash_of(struct evc_engine *engine, struct evc_slice key)
-{
-    if (key.len != engine->hash_key_len || memcmp(key.ptr, engine->hash_key, key.len) != 0) {
-        engine->hash = evc_ring_hash(key);
-        engine->hash_key_len = (uint8_t)key.len;
-        memcpy(engine->hash_key, key.ptr, key.len);
-    }
-    return engine->hash;
-}
 
 static void
 submit(struct evc_node_port *port, struct evc_node_op *op)
@@ -57,7 +41,7 @@ submit(struct evc_node_port *port, struct evc_node_op *op)
     assert(op->key.len > 0 && op->key.len <= EVC_KEY_LEN_MAX && op->on_done != NULL);
     zone = &engine->topology->zones[op->zone];
     if (zone->node_count > 1) {
-        node = evc_ring_find(zone->ring, hash_of(engine, op->key));
+        node = evc_ring_find(zone->ring, evc_ring_hash(op->key));
     }
     evc_node_conn_submit(&engine->conns[zone->nodes[node].index], op);
 }

@@ -2,15 +2,13 @@
 /* See ring.h. Finding a node is a binary search over the sorted points. */
 #include "topology/ring.h"
 
-/* The calls that OpenSSL 3 would rather have replaced by EVP: those allocate for every digest, also
- * with a context kept, and cost several times as much as hashing a key. */
-#define OPENSSL_SUPPRESS_DEPRECATED
-
 #include <assert.h>
-#include <openssl/md5.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/hash.h"
 
 enum {
     RING_MD5_BYTES = 16,
@@ -27,17 +25,6 @@ struct evc_ring {
     unsigned point_count;
     struct ring_point points[];
 };
-
-static void
-digest(struct evc_slice bytes, unsigned char ret[RING_MD5_BYTES])
-{
-    MD5_CTX context;
-    int is_done = MD5_Init(&context) == 1 && MD5_Update(&context, bytes.ptr, bytes.len) == 1 &&
-                  MD5_Final(ret, &context) == 1;
-
-    assert(is_done); /* plain arithmetic: it cannot fail */
-    (void)is_done;
-}
 
 static uint32_t
 point_of(const unsigned char *bytes)
@@ -57,7 +44,8 @@ compare_points(const void *a, const void *b)
     return left->node < right->node ? -1 : left->node > right->node;
 }
 
-static void
+/** False without memory. */
+static bool
 add_node(struct evc_ring *ring, unsigned node, const char *address)
 {
     for (unsigned i = 0; i < EVC_RING_POINTS_PER_NODE / RING_POINTS_PER_DIGEST; i++) {
@@ -66,12 +54,15 @@ add_node(struct evc_ring *ring, unsigned node, const char *address)
         int len = snprintf(text, sizeof(text), "%s-%u", address, i);
 
         assert(len > 0 && len < (int)sizeof(text));
-        digest((struct evc_slice){.ptr = text, .len = (size_t)len}, md);
+        if (EVP_Digest(text, (size_t)len, md, NULL, EVP_md5(), NULL) != 1) {
+            return false;
+        }
         for (unsigned j = 0; j < RING_POINTS_PER_DIGEST; j++) {
             ring->points[ring->point_count++] =
                 (struct ring_point){.hash = point_of(md + j * 4), .node = node};
         }
     }
+    return true;
 }
 
 struct evc_ring *
@@ -86,7 +77,10 @@ evc_ring_create(const char *const *addresses, unsigned count)
         return NULL;
     }
     for (unsigned i = 0; i < count; i++) {
-        add_node(ring, i, addresses[i]);
+        if (!add_node(ring, i, addresses[i])) {
+            evc_ring_destroy(ring);
+            return NULL;
+        }
     }
     qsort(ring->points, ring->point_count, sizeof(ring->points[0]), compare_points);
     return ring;
@@ -101,10 +95,7 @@ evc_ring_destroy(struct evc_ring *ring)
 uint32_t
 evc_ring_hash(struct evc_slice key)
 {
-    unsigned char md[RING_MD5_BYTES];
-
-    digest(key, md);
-    return point_of(md);
+    return (uint32_t)(evc_hash_key(key) >> 32);
 }
 
 unsigned

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ketama: 160 points per node on a ring of 32 bits, four from each MD5 of "<host>:<port>-<n>"; a
- * key belongs to the first point at or after the low 32 bits of its own MD5. Port-aware: two nodes
- * of one host differ. The same list of addresses gives the same ring in every process and every
- * release.
+ * key belongs to the first point at or after its own place. Port-aware: two nodes of one host
+ * differ. The same list of addresses gives the same ring in every process and every release.
+ *
+ * A key's place is not its MD5, as in the first Ketama, but XXH3: every request looks for a node,
+ * and MD5 is a chain of 64 steps that wait for each other, a quarter of all the instructions of a
+ * proxied request. Its high half, because the low bits choose the partition: the keys of a
+ * partition are spread over all nodes.
  */
 #ifndef EVC_TOPOLOGY_RING_H
 #define EVC_TOPOLOGY_RING_H
@@ -23,7 +27,7 @@ struct evc_ring; /* immutable after creation; any thread */
 struct evc_ring *evc_ring_create(const char *const *addresses, unsigned count);
 void evc_ring_destroy(struct evc_ring *ring); /* accepts NULL */
 
-/** The place on the ring of a key: low 32 bits of its MD5, little-endian as ketama reads them. */
+/** The place on the ring of a key: the high 32 bits of evc_hash_key. */
 uint32_t evc_ring_hash(struct evc_slice key);
 
 /** The index of the node that has this place. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ketama: the same ring everywhere. The expected places and nodes were computed with another
- * implementation (Python: hashlib.md5 and bisect over the points of ring.h).
+ * implementation (Python: hashlib.md5, xxhash and bisect over the points of ring.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "topology/ring.h"
 
 static const char *const three[] = {"127.0.0.1:12001", "127.0.0.1:12002", "10.0.0.1:11211"};
@@ -25,13 +26,13 @@ test_ring__known_keys__are_where_others_find_them(void **state)
         uint32_t hash;
         unsigned node;
     } cases[] = {
-        {EVC_SLICE("a"), 3111502092, 0},
-        {EVC_SLICE("foo"), 3675831724, 2},
-        {EVC_SLICE("user:1"), 282964413, 0},
-        {EVC_SLICE("session:42"), 3425615685, 1},
-        {{longest, sizeof(longest)}, 2138779539, 2},
-        {EVC_SLICE("key with base64"), 902119617, 0},
-        {EVC_SLICE("\xc3\xbc\xc3\xa4"), 3563664215, 1},
+        {EVC_SLICE("a"), 3871748790, 0},
+        {EVC_SLICE("foo"), 2876137316, 1},
+        {EVC_SLICE("user:1"), 995588861, 0},
+        {EVC_SLICE("session:42"), 1333245734, 2},
+        {{longest, sizeof(longest)}, 3420551189, 1},
+        {EVC_SLICE("key with base64"), 1810230066, 0},
+        {EVC_SLICE("\xc3\xbc\xc3\xa4"), 136211860, 2},
     };
     struct evc_ring *ring = evc_ring_create(three, 3);
 
@@ -58,7 +59,8 @@ test_ring__ends_of_the_circle__belong_to_somebody(void **state)
 
 enum {
     NODES = 8,
-    KEYS = 40000
+    KEYS = 40000,
+    PARTITIONS = 8
 };
 
 static uint32_t
@@ -100,6 +102,34 @@ test_ring__many_keys__are_spread_over_all_nodes(void **state)
 }
 
 static void
+test_ring__keys_of_one_partition__are_spread_over_all_nodes(void **state)
+{
+    char texts[NODES][24];
+    const char *addresses[NODES];
+    unsigned counts[NODES] = {0};
+    unsigned of_partition = 0;
+    struct evc_ring *ring;
+
+    (void)state;
+    make_addresses(texts, addresses);
+    ring = evc_ring_create(addresses, NODES);
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "key-%u", i);
+        if (evc_hash_key(evc_slice_str(key)) % PARTITIONS == 0) {
+            of_partition++;
+            counts[evc_ring_find(ring, hash_of(i))]++;
+        }
+    }
+    assert_in_range(of_partition, KEYS / PARTITIONS * 9 / 10, KEYS / PARTITIONS * 11 / 10);
+    for (unsigned i = 0; i < NODES; i++) {
+        assert_in_range(counts[i], of_partition / NODES * 6 / 10, of_partition / NODES * 15 / 10);
+    }
+    evc_ring_destroy(ring);
+}
+
+static void
 test_ring__last_node_taken_away__moves_only_its_keys(void **state)
 {
     char texts[NODES][24];
@@ -128,6 +158,7 @@ main(void)
         cmocka_unit_test(test_ring__known_keys__are_where_others_find_them),
         cmocka_unit_test(test_ring__ends_of_the_circle__belong_to_somebody),
         cmocka_unit_test(test_ring__many_keys__are_spread_over_all_nodes),
+        cmocka_unit_test(test_ring__keys_of_one_partition__are_spread_over_all_nodes),
         cmocka_unit_test(test_ring__last_node_taken_away__moves_only_its_keys),
     };
 

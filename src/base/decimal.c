@@ -7,6 +7,7 @@
 enum {
     SAFE_DIGITS = 19,         /* so many can never overflow 64 bits */
     EIGHT_DIGITS = 100000000, /* the least number of more than eight */
+    FOUR_DIGITS = 10000,
 };
 
 static const char PAIRS[] =
@@ -26,6 +27,18 @@ format_eight(char *out, uint32_t value)
     memcpy(out + 6, PAIRS + low % 100 * 2, 2);
 }
 
+/** Writes a number below 100, without a leading zero. */
+static size_t
+format_first(char *out, uint32_t value)
+{
+    if (value < 10) {
+        *out = (char)('0' + value);
+        return 1;
+    }
+    memcpy(out, PAIRS + value * 2, 2);
+    return 2;
+}
+
 /** Writes a number below 10^8, without leading zeros. */
 static size_t
 format_small(char *out, uint32_t value)
@@ -33,9 +46,14 @@ format_small(char *out, uint32_t value)
     char digits[8];
     size_t zeros = 0;
 
-    if (value < 10) {
-        *out = (char)('0' + value);
-        return 1;
+    if (value < 100) {
+        return format_first(out, value);
+    }
+    if (value < FOUR_DIGITS) {
+        size_t len = format_first(out, value / 100);
+
+        memcpy(out + len, PAIRS + value % 100 * 2, 2);
+        return len + 2;
     }
     format_eight(digits, value);
     while (digits[zeros] == '0') {
@@ -68,28 +86,45 @@ evc_decimal_format_i64(char *out, int64_t value)
     return 1 + evc_decimal_format_u64(out + 1, 0 - (uint64_t)value);
 }
 
+static bool
+is_digit(char byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+const char *
+evc_decimal_take_u64(const char *at, const char *end, uint64_t *ret_value)
+{
+    const char *safe_end = end - at > SAFE_DIGITS ? at + SAFE_DIGITS : end;
+    const char *start = at;
+    uint64_t value = 0;
+
+    for (; at < safe_end && is_digit(*at); at++) {
+        value = value * 10 + (unsigned)(*at - '0');
+    }
+    for (; at < end && is_digit(*at); at++) {
+        unsigned digit = (unsigned)(*at - '0');
+
+        if (value > UINT64_MAX / 10 || value * 10 > UINT64_MAX - digit) {
+            return NULL;
+        }
+        value = value * 10 + digit;
+    }
+    if (at == start) {
+        return NULL;
+    }
+    *ret_value = value;
+    return at;
+}
+
 bool
 evc_decimal_parse_u64(struct evc_slice text, uint64_t *ret_value)
 {
-    uint64_t value = 0;
-    size_t i = 0;
+    uint64_t value;
 
-    if (text.len == 0) {
+    if (text.len == 0 ||
+        evc_decimal_take_u64(text.ptr, text.ptr + text.len, &value) != text.ptr + text.len) {
         return false;
-    }
-    for (; i < text.len && i < SAFE_DIGITS; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
-        if (digit > 9) {
-            return false;
-        }
-        value = value * 10 + digit;
-    }
-    for (; i < text.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
-        if (digit > 9 || value > UINT64_MAX / 10 || value * 10 > UINT64_MAX - digit) {
-            return false;
-        }
-        value = value * 10 + digit;
     }
     *ret_value = value;
     return true;

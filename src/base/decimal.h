@@ -20,6 +20,10 @@ enum {
 size_t evc_decimal_format_u64(char *out, uint64_t value);
 size_t evc_decimal_format_i64(char *out, int64_t value);
 
+/** Reads digits up to the first byte that is none, or end, and returns where that is; NULL, with
+ * *ret_value untouched, when there is no digit or the number is larger than 64 bits. */
+const char *evc_decimal_take_u64(const char *at, const char *end, uint64_t *ret_value);
+
 /** Whether text is a number in the range of the type; *ret_value is written only then. */
 bool evc_decimal_parse_u64(struct evc_slice text, uint64_t *ret_value);
 bool evc_decimal_parse_u32(struct evc_slice text, uint32_t *ret_value);

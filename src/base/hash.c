@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key hash, on the xxHash library. Changing it would change what partition a key is in. */
+/*
+ * The hashes, on the xxHash library. Changing them would change what partition a key is in, and
+ * what is taken for damage.
+ */
 #include "base/hash.h"
 
 #include <xxhash.h>
@@ -8,6 +11,12 @@ uint64_t
 evc_hash_key(struct evc_slice key)
 {
     return XXH3_64bits(key.ptr, key.len);
+}
+
+uint64_t
+evc_hash_bytes(struct evc_slice bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(bytes.ptr, bytes.len, seed);
 }
 
 void

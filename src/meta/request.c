@@ -42,7 +42,6 @@ take_number(struct evc_slice token, struct number *ret)
 {
     const char *at = token.ptr;
     const char *end = token.ptr + token.len;
-    const char *digits;
 
     while (at < end && is_space(*at)) {
         at++;
@@ -51,15 +50,9 @@ take_number(struct evc_slice token, struct number *ret)
     if (at < end && (*at == '-' || *at == '+')) {
         at++;
     }
-    digits = at;
-    while (at < end && *at >= '0' && *at <= '9') {
-        at++;
-    }
-    if (at < end && !is_space(*at) && *at != '\0') { /* a NUL ends it, in a value that is counted */
-        return false;
-    }
-    return evc_decimal_parse_u64((struct evc_slice){.ptr = digits, .len = (size_t)(at - digits)},
-                                 &ret->magnitude);
+    at = evc_decimal_take_u64(at, end, &ret->magnitude);
+    /* A NUL ends it, in a value that is counted. */
+    return at != NULL && (at == end || is_space(*at) || *at == '\0');
 }
 
 bool

@@ -23,9 +23,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <xxhash.h>
 
 #include "base/directory.h"
+#include "base/hash.h"
 #include "queue/journal.h"
 
 enum {
@@ -81,7 +81,6 @@ struct journal_entry_head {
 
 enum {
     ENTRY_HEAD_BYTES = offsetof(struct journal_entry_head, key),
-    ENTRY_SUMMED_FROM = offsetof(struct journal_entry_head, op),
     ENTRY_BYTES_MIN = (ENTRY_HEAD_BYTES + 1 + JOURNAL_ALIGN - 1) / JOURNAL_ALIGN * JOURNAL_ALIGN,
     ENTRY_BYTES_MAX = (ENTRY_HEAD_BYTES + EVC_EVENT_KEY_LEN_MAX + JOURNAL_ALIGN - 1) /
                       JOURNAL_ALIGN * JOURNAL_ALIGN,
@@ -167,15 +166,22 @@ journal_entry_bytes(size_t key_len)
                       JOURNAL_ALIGN);
 }
 
-/** Over op, expiry, version, time and key, with length and producer as the seed: no key can look
+/**
+ * Over op, expiry, version, time and key, with length and producer in the seed: no key can look
  * like an entry without knowing the producer. The states change and flags may, so they are left
- * out. */
+ * out. Fields go into the seed one by one, each times an odd number, so that none can change alone:
+ * to hash as bytes what was stored as fields a moment ago waits for the stores to reach the cache.
+ */
 static inline uint32_t
 journal_entry_checksum(const struct evc_journal *journal, const struct journal_entry_head *entry)
 {
-    return (uint32_t)XXH3_64bits_withSeed((const char *)entry + ENTRY_SUMMED_FROM,
-                                          ENTRY_HEAD_BYTES - ENTRY_SUMMED_FROM + entry->key_len,
-                                          journal->producer + entry->bytes);
+    uint64_t rest = (uint64_t)entry->expiry_s << 32 | (uint64_t)entry->op << 16 | entry->bytes;
+    uint64_t seed = journal->producer + entry->version * UINT64_C(0x9E3779B97F4A7C15) +
+                    entry->written_us * UINT64_C(0xD6E8FEB86659FD93) +
+                    rest * UINT64_C(0xA0761D6478BD642F);
+    struct evc_slice key = {.ptr = entry->key, .len = entry->key_len};
+
+    return (uint32_t)evc_hash_bytes(key, seed);
 }
 
 static inline bool

@@ -5,7 +5,8 @@
 #include <assert.h>
 #include <endian.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "base/hash.h"
 
 enum {
     RECORD_MAGIC = 0xEC,
@@ -88,7 +89,7 @@ get_u64(const char *at)
 static uint32_t
 checksum(const char *bytes, size_t len)
 {
-    return (uint32_t)XXH3_64bits(bytes, len);
+    return (uint32_t)evc_hash_bytes((struct evc_slice){.ptr = bytes, .len = len}, 0);
 }
 
 /* --- writing --- */

@@ -5,8 +5,8 @@
  * written.
  */
 #include <endian.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "fuzz.h"
 #include "queue/record.h"
 
@@ -85,7 +85,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         free(copy);
         return 0;
     }
-    sum = htole32((uint32_t)XXH3_64bits(copy, len - CHECKSUM_BYTES));
+    sum = htole32(
+        (uint32_t)evc_hash_bytes((struct evc_slice){.ptr = copy, .len = len - CHECKSUM_BYTES}, 0));
     memcpy(copy + len - CHECKSUM_BYTES, &sum, sizeof(sum));
     count = read_all((struct evc_slice){.ptr = copy, .len = len}, &reader);
     if (count >= 0) {

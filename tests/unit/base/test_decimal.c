@@ -81,11 +81,32 @@ test_decimal__what_is_no_number__refused_and_output_untouched(void **state)
     assert_int_equal(u64, 12);
 }
 
+static void
+test_decimal__taken_from_the_front__ends_where_the_digits_end(void **state)
+{
+    const char text[] = "18446744073709551615x18446744073709551616 0001-";
+    const char *end = text + sizeof(text) - 1;
+    uint64_t value = 7;
+
+    (void)state;
+    assert_ptr_equal(evc_decimal_take_u64(text, end, &value), text + 20);
+    assert_true(value == UINT64_MAX);
+    assert_ptr_equal(evc_decimal_take_u64(text, text + 3, &value), text + 3);
+    assert_true(value == 184);
+    assert_null(evc_decimal_take_u64(text + 20, end, &value)); /* no digit */
+    assert_null(evc_decimal_take_u64(text + 21, end, &value)); /* too large */
+    assert_null(evc_decimal_take_u64(end, end, &value));
+    assert_true(value == 184);
+    assert_ptr_equal(evc_decimal_take_u64(text + 42, end, &value), text + 46);
+    assert_true(value == 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decimal__around_every_power_of_ten__there_and_back),
+        cmocka_unit_test(test_decimal__taken_from_the_front__ends_where_the_digits_end),
         cmocka_unit_test(test_decimal__what_is_no_number__refused_and_output_untouched),
     };
 

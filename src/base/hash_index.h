@@ -17,6 +17,7 @@
 
 #include <stdint.h>
 
+#include "base/prefetch.h"
 #include "base/status.h"
 
 enum {
@@ -72,7 +73,7 @@ evc_hash_index_next(const struct evc_hash_index *index, uint64_t hash, uint32_t 
 static inline void
 evc_hash_index_prefetch(const struct evc_hash_index *index, uint64_t hash)
 {
-    __builtin_prefetch(&index->slots[evc_hash_index_home(index, hash)]);
+    evc_prefetch(&index->slots[evc_hash_index_home(index, hash)], 1);
 }
 
 #endif

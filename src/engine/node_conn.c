@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/prefetch.h"
+
 enum {
     /* The largest item a node can have, its line, and what one read may bring behind it. */
     INPUT_BYTES_MAX = EVC_VALUE_LEN_MAX + 2 * EVC_LOOP_READ_BYTES,
@@ -275,6 +277,8 @@ on_answer(struct evc_node_conn *conn, enum evc_node_result result,
 {
     struct evc_node_op *op = slot_at(conn, conn->head++)->op;
 
+    /* Answers come in the order of requests, so this one is next but one, if it is there at all. */
+    evc_prefetch(slot_at(conn, conn->head + 1)->op, sizeof(*op));
     if (conn->state == EVC_NODE_STATE_SILENT) {
         set_state(conn, EVC_NODE_STATE_UP, NULL);
     }

@@ -8,6 +8,10 @@
 
 #include "queue/journal_ring.h"
 
+enum {
+    FETCH_AHEAD = 8, /* entries */
+};
+
 /* --- owner thread --- */
 
 /** Makes an entry visible: the stamp is stored after everything else. */
@@ -248,6 +252,15 @@ event_of(const struct journal_entry_head *entry)
     return event;
 }
 
+/** The owner wrote the entries on another core: they are on their way while others are taken. */
+static void
+fetch_ahead(const struct evc_journal *journal)
+{
+    uint64_t at = journal->ready_taken + FETCH_AHEAD; /* beyond the newest: an old one, no harm */
+
+    evc_prefetch(journal_entry_at(journal, journal->ready[at & journal->ready_mask]), 1);
+}
+
 bool
 evc_journal_take(struct evc_journal *journal, struct evc_journal_entry *ret)
 {
@@ -256,6 +269,7 @@ evc_journal_take(struct evc_journal *journal, struct evc_journal_entry *ret)
     while (journal->ready_taken < ready_head) {
         uint64_t pos = journal->ready[journal->ready_taken++ & journal->ready_mask];
 
+        fetch_ahead(journal);
         if (is_waiting(journal, pos)) {
             ret->pos = pos;
             ret->event = event_of(journal_entry_at(journal, pos));

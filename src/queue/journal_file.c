@@ -17,10 +17,6 @@
 #include "base/directory.h"
 #include "queue/journal_ring.h"
 
-enum {
-    JOURNAL_FORMAT = 1,
-};
-
 static const char journal_magic[8] = "EVCJRNL";
 
 /* --- open and close --- */
@@ -33,7 +29,7 @@ entry_is_sound(const struct evc_journal *journal, uint64_t pos)
     uint64_t left = journal_bytes_to_end(journal, pos);
 
     if (!journal_entry_is_at(entry, pos) || entry->bytes > left || entry->bytes < ENTRY_BYTES_MIN ||
-        entry->bytes % JOURNAL_ALIGN != 0) {
+        entry->bytes > ENTRY_BYTES_MAX || entry->bytes % JOURNAL_ALIGN != 0) {
         return false;
     }
     if (entry->key_len > EVC_EVENT_KEY_LEN_MAX || entry->op > EVC_EVENT_DELETE ||
@@ -76,7 +72,7 @@ find_end(const struct evc_journal *journal, uint64_t *ret_end)
 static bool
 recover_entry(struct journal_entry_head *entry)
 {
-    uint8_t owner = journal_owner_of(entry);
+    uint8_t owner = entry->key_len > 0 ? journal_owner_of(entry) : OWNER_CANCELLED; /* a pad */
 
     switch (owner & OWNER_STATE_MASK) {
     case OWNER_PENDING:
@@ -296,7 +292,7 @@ int
 evc_journal_open(const char *directory, unsigned slot, uint64_t bytes, struct evc_journal **ret,
                  uint64_t *ret_replayed, struct evc_error *error)
 {
-    struct evc_journal *journal = aligned_alloc(JOURNAL_CACHE_LINE_BYTES, sizeof(*journal));
+    struct evc_journal *journal = aligned_alloc(EVC_CACHE_LINE_BYTES, sizeof(*journal));
     char path[EVC_PATH_BYTES_MAX];
     uint64_t end;
     int rc;

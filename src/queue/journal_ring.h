@@ -26,12 +26,13 @@
 
 #include "base/directory.h"
 #include "base/hash.h"
+#include "base/prefetch.h"
 #include "queue/journal.h"
 
 enum {
+    JOURNAL_FORMAT = 2, /* another for every change of what the file holds */
     JOURNAL_HEADER_BYTES = 8192,
     JOURNAL_ALIGN = 8,
-    JOURNAL_CACHE_LINE_BYTES = 64,
 };
 
 struct journal_header {
@@ -42,12 +43,12 @@ struct journal_header {
     uint64_t ring_bytes;
     int64_t pid; /* of the process that has it */
     /* owner thread stores */
-    _Alignas(JOURNAL_CACHE_LINE_BYTES) _Atomic uint64_t head;
+    _Alignas(EVC_CACHE_LINE_BYTES) _Atomic uint64_t head;
     uint64_t clock_cell;
     /* feeder thread stores */
-    _Alignas(JOURNAL_CACHE_LINE_BYTES) _Atomic uint64_t tail;
+    _Alignas(EVC_CACHE_LINE_BYTES) _Atomic uint64_t tail;
     _Atomic uint64_t replayed_total;
-    _Alignas(JOURNAL_CACHE_LINE_BYTES) _Atomic uint64_t last_seq[EVC_PARTITION_MAX];
+    _Alignas(EVC_CACHE_LINE_BYTES) _Atomic uint64_t last_seq[EVC_PARTITION_MAX];
     uint64_t lost_taken[EVC_PARTITION_MAX];
     /* owner thread stores */
     _Atomic uint64_t lost_seen[EVC_PARTITION_MAX];
@@ -101,14 +102,14 @@ struct evc_journal {
     uint64_t ready_mask;
     struct evc_event_sink sink;
     /* owner thread stores; the atomic ones are read by others */
-    _Alignas(JOURNAL_CACHE_LINE_BYTES) uint64_t reserve_at;
+    _Alignas(EVC_CACHE_LINE_BYTES) uint64_t reserve_at;
     uint64_t
         tail_seen; /* the feeder's tail when it was last looked at: at or before the real one */
     _Atomic uint64_t ready_head;
     _Atomic uint64_t reserved_total, cancelled_total;
     /* feeder thread stores */
-    _Alignas(JOURNAL_CACHE_LINE_BYTES) uint64_t ready_taken; /* the next to take */
-    uint64_t ready_tail;                                     /* everything before it is fed */
+    _Alignas(EVC_CACHE_LINE_BYTES) uint64_t ready_taken; /* the next to take */
+    uint64_t ready_tail;                                 /* everything before it is fed */
     _Atomic uint64_t fed_total;
     _Atomic uint64_t oldest_us; /* when the entry at ready_tail was written; 0: none waits */
 };
@@ -166,21 +167,28 @@ journal_entry_bytes(size_t key_len)
                       JOURNAL_ALIGN);
 }
 
+/** Takes one more field into a seed, so that no other field can undo what it changed. */
+static inline uint64_t
+journal_stir(uint64_t seed, uint64_t field)
+{
+    seed = (seed + field) * UINT64_C(0x9E3779B97F4A7C15);
+    return seed ^ seed >> 32;
+}
+
 /**
  * Over op, expiry, version, time and key, with length and producer in the seed: no key can look
  * like an entry without knowing the producer. The states change and flags may, so they are left
- * out. Fields go into the seed one by one, each times an odd number, so that none can change alone:
- * to hash as bytes what was stored as fields a moment ago waits for the stores to reach the cache.
+ * out. The fields go into the seed one by one: to hash as bytes what was stored as fields a moment
+ * ago waits for the stores to reach the cache.
  */
 static inline uint32_t
 journal_entry_checksum(const struct evc_journal *journal, const struct journal_entry_head *entry)
 {
     uint64_t rest = (uint64_t)entry->expiry_s << 32 | (uint64_t)entry->op << 16 | entry->bytes;
-    uint64_t seed = journal->producer + entry->version * UINT64_C(0x9E3779B97F4A7C15) +
-                    entry->written_us * UINT64_C(0xD6E8FEB86659FD93) +
-                    rest * UINT64_C(0xA0761D6478BD642F);
+    uint64_t seed = journal_stir(journal->producer, entry->version);
     struct evc_slice key = {.ptr = entry->key, .len = entry->key_len};
 
+    seed = journal_stir(journal_stir(seed, entry->written_us), rest);
     return (uint32_t)evc_hash_bytes(key, seed);
 }
 

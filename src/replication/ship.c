@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/prefetch.h"
 #include "replication/ship_state.h"
 
 enum {
@@ -276,8 +277,8 @@ pump(struct evc_ship *ship)
         struct evc_ship_item *item = item_of_link(ship->ready.next);
         const struct evc_ship_item *after = item_of_link(item->wait.link.next);
 
-        __builtin_prefetch(after);
-        __builtin_prefetch(&after->key);
+        evc_prefetch(after, 1);
+        evc_prefetch(&after->key, 1);
         evc_ship_start(item);
     }
     ship->is_pumping = false;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/prefetch.h"
 #include "meta/expiry.h"
 #include "replication/rule.h"
 
@@ -481,6 +482,7 @@ write_borrow(struct evc_writer *writer)
         evc_buf_init(&write->made, EVC_VALUE_LEN_MAX);
     }
     memset(write, 0, offsetof(struct evc_write, brought));
+    evc_prefetch(write->zone_op, sizeof(write->zone_op[0])); /* used when all is prepared */
     write->writer = writer;
     evc_list_init(&write->turn);
     writer->stats.in_flight++;

@@ -24,7 +24,7 @@ enum {
 static char directory[] = "/tmp/evcache-fuzz.XXXXXX";
 static char file_path[64];
 static int file_fd = -1;
-static _Alignas(JOURNAL_CACHE_LINE_BYTES) char bytes[FILE_BYTES];
+static _Alignas(EVC_CACHE_LINE_BYTES) char bytes[FILE_BYTES];
 
 static void
 remove_directory(void)
@@ -126,7 +126,7 @@ mend(void)
                                   .producer = header->producer};
 
     memcpy(header->magic, "EVCJRNL", 8);
-    header->format = 1;
+    header->format = JOURNAL_FORMAT;
     header->slot = 1;
     header->ring_bytes = EVC_JOURNAL_BYTES_MIN;
     for (uint64_t pos = 0; pos + ENTRY_BYTES_MIN <= EVC_JOURNAL_BYTES_MIN; pos += JOURNAL_ALIGN) {

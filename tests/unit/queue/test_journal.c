@@ -369,6 +369,46 @@ test_journal__any_byte_changed__is_refused_or_harmless(void **state)
 }
 
 static void
+test_journal__pad_that_looks_like_an_event__is_still_a_pad(void **state)
+{
+    enum {
+        KEY_BYTES = 90,
+        ENTRY_BYTES = 136, /* of which the ring holds so many, and then a pad */
+        ENTRIES = EVC_JOURNAL_BYTES_MIN / ENTRY_BYTES,
+        OWNER_AT = 8192 + ENTRIES * ENTRY_BYTES + 16,
+    };
+    struct evc_journal_entry entry;
+    const char pending = 0;
+    char key[KEY_BYTES + 1];
+    char file[128];
+    int fd;
+
+    (void)state;
+    memset(key, 'k', KEY_BYTES);
+    key[KEY_BYTES] = '\0';
+    for (unsigned i = 1; i < ENTRIES; i++) {
+        evc_journal_pos pos = reserve(key, i);
+
+        evc_journal_release(journal, pos);
+        evc_journal_settle(journal, pos);
+        feed_one(i, 0);
+    }
+    reserve(key, ENTRIES);
+    assert_int_equal(reserve(key, ENTRIES + 1), EVC_JOURNAL_BYTES_MIN); /* behind the pad */
+    evc_journal_close(journal);
+    snprintf(file, sizeof(file), "%s/slot-0007.journal", path);
+    fd = open(file, O_RDWR);
+    assert_int_equal(pwrite(fd, &pending, 1, OWNER_AT), 1);
+    close(fd);
+    assert_int_equal(open_journal(), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(evc_journal_take(journal, &entry));
+        assert_int_equal(entry.event.key.len, KEY_BYTES);
+    }
+    assert_none_ready();
+}
+
+static void
 test_journal__made_only_in_part__is_made_anew(void **state)
 {
     char file[128];
@@ -649,6 +689,7 @@ main(void)
         CASE(test_journal__damaged_file__is_refused_by_name),
         CASE(test_journal__clock_cell__survives),
         CASE(test_journal__any_byte_changed__is_refused_or_harmless),
+        CASE(test_journal__pad_that_looks_like_an_event__is_still_a_pad),
         CASE(test_journal__made_only_in_part__is_made_anew),
         CASE(test_journal__path_that_cannot_be_made__is_an_error_with_its_name),
         CASE(test_journal__killed_at_any_instant__every_released_event_is_fed_or_left),

@@ -270,9 +270,7 @@ evc_command_version(struct evc_session *session, const struct evc_request *reque
 bool
 evc_command_verbosity(struct evc_session *session, const struct evc_request *request)
 {
-    if (!request->noreply) {
-        evc_session_answer(session, request, EVC_SLICE("OK\r\n"));
-    }
+    evc_session_answer(session, request, EVC_SLICE("OK\r\n"));
     return true;
 }
 
@@ -297,9 +295,7 @@ evc_command_flush_all(struct evc_session *session, const struct evc_request *req
     if (request->exptime > 0) { /* later: nobody waits for it */
         evc_flush_schedule(&service->flush,
                            service->loop->now.mono_us + (uint64_t)request->exptime * 1000000);
-        if (!request->noreply) {
-            evc_session_answer(session, request, EVC_SLICE("OK\r\n"));
-        }
+        evc_session_answer(session, request, EVC_SLICE("OK\r\n"));
         return true;
     }
     exchange = evc_command_open(session, request);

@@ -80,6 +80,7 @@ evc_session_answer(struct evc_session *session, const struct evc_request *reques
         evc_session_close(session, UV_ENOMEM); /* there was room by count: memory itself is out */
         return;
     }
+    exchange->is_silent = request->noreply;
     evc_exchange_reply(exchange, line);
 }
 

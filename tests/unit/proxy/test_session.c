@@ -117,7 +117,8 @@ static const struct talk talks[] = {
     {"what memcached does not know", "hello 1 movies there 0\r\nnonsense\r\nmn\r\n",
      "ERROR\r\nERROR\r\nMN\r\n"},
     {"a tombstone is the proxy's own",
-     "set a 3888832173 0 0\r\n\r\nset a 3888832173 0 1\r\n1\r\nget a\r\n",
+     "set a 3888832173 0 0\r\n\r\nset a 3888832173 0 0 noreply\r\n\r\n"
+     "set a 3888832173 0 1\r\n1\r\nget a\r\n",
      "CLIENT_ERROR these client flags with an empty value are reserved\r\n"
      "STORED\r\nVALUE a 3888832173 1\r\n1\r\nEND\r\n"},
     {"version and verbosity", "version\r\nverbosity 1\r\nverbosity 1 noreply\r\nmn\r\n",

@@ -35,8 +35,8 @@ static const struct {
 } option_table[] = {
     {{"config", required_argument, NULL, OPTION_CONFIG}, EVC_CLI_TAKE_CONFIG},
     {{"region", required_argument, NULL, OPTION_REGION}, EVC_CLI_TAKE_REGION},
-    {{"index", required_argument, NULL, OPTION_INDEX}, EVC_CLI_TAKE_REGION},
-    {{"zone", required_argument, NULL, OPTION_ZONE}, EVC_CLI_TAKE_REGION},
+    {{"index", required_argument, NULL, OPTION_INDEX}, EVC_CLI_TAKE_PLACE},
+    {{"zone", required_argument, NULL, OPTION_ZONE}, EVC_CLI_TAKE_PLACE},
     {{"json", no_argument, NULL, OPTION_JSON}, EVC_CLI_TAKE_JSON},
     {{"memcached", required_argument, NULL, OPTION_MEMCACHED}, EVC_CLI_TAKE_MEMCACHED},
     {{"pids", required_argument, NULL, OPTION_PIDS}, EVC_CLI_TAKE_PIDS},

@@ -14,13 +14,14 @@
 /** Which options a verb takes; bits for evc_cli_options_parse. */
 enum evc_cli_take {
     EVC_CLI_TAKE_CONFIG = 1 << 0,    /* --config FILE */
-    EVC_CLI_TAKE_REGION = 1 << 1,    /* --region NAME, --index N, --zone NAME */
+    EVC_CLI_TAKE_REGION = 1 << 1,    /* --region NAME */
     EVC_CLI_TAKE_JSON = 1 << 2,      /* --json */
     EVC_CLI_TAKE_MEMCACHED = 1 << 3, /* --memcached PATH */
     EVC_CLI_TAKE_PIDS = 1 << 4,      /* --pids FILE */
     EVC_CLI_TAKE_FILE = 1 << 5,      /* one argument, the configuration file */
     EVC_CLI_TAKE_LOG_LEVEL = 1 << 6, /* --log-level LEVEL */
     EVC_CLI_TAKE_KEY = 1 << 7,       /* one argument, a key; --base64 */
+    EVC_CLI_TAKE_PLACE = 1 << 8,     /* --index N, --zone NAME: which of the region's processes */
 };
 
 /** What was given; strings are views into argv. */

@@ -25,7 +25,8 @@ evc_cli_proxy(int argc, char **argv)
     struct evc_cli_options options;
     struct evc_config *config;
     struct evc_error error = {0};
-    unsigned region, take = EVC_CLI_TAKE_CONFIG | EVC_CLI_TAKE_REGION | EVC_CLI_TAKE_LOG_LEVEL;
+    unsigned region, take = EVC_CLI_TAKE_CONFIG | EVC_CLI_TAKE_REGION | EVC_CLI_TAKE_PLACE |
+                            EVC_CLI_TAKE_LOG_LEVEL;
     int result;
 
     if (!evc_cli_options_parse(argc, argv, take, help, &options, &result) ||

@@ -199,6 +199,7 @@ def test_up__file_missing__one_line(tmp_path):
     (["proxy", "--json"], 2, "--json is no option of it"),
     (["proxy", "--index", "-1", "--config", "x", "--region", "y"], 2, "--index is a number"),
     (["proxy", "--log-level", "loud"], 2, "--log-level is error, warn, info or debug"),
+    (["partitions", "--index", "0", "--set", "4"], 2, "--index is no option of it"),
     (["status", "--config", "x", "y"], 2, "'y' is one argument too many"),
 ])
 def test_cli__arguments__exit_status_and_words(arguments, code, text):

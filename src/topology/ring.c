@@ -46,23 +46,37 @@ compare_points(const void *a, const void *b)
 
 /** False without memory. */
 static bool
-add_node(struct evc_ring *ring, unsigned node, const char *address)
+add_node(struct evc_ring *ring, const EVP_MD *md5, unsigned node, const char *address)
 {
     for (unsigned i = 0; i < EVC_RING_POINTS_PER_NODE / RING_POINTS_PER_DIGEST; i++) {
-        unsigned char md[RING_MD5_BYTES];
+        unsigned char out[RING_MD5_BYTES];
         char text[RING_POINT_TEXT_BYTES];
         int len = snprintf(text, sizeof(text), "%s-%u", address, i);
 
         assert(len > 0 && len < (int)sizeof(text));
-        if (EVP_Digest(text, (size_t)len, md, NULL, EVP_md5(), NULL) != 1) {
+        if (EVP_Digest(text, (size_t)len, out, NULL, md5, NULL) != 1) {
             return false;
         }
         for (unsigned j = 0; j < RING_POINTS_PER_DIGEST; j++) {
             ring->points[ring->point_count++] =
-                (struct ring_point){.hash = point_of(md + j * 4), .node = node};
+                (struct ring_point){.hash = point_of(out + j * 4), .node = node};
         }
     }
     return true;
+}
+
+static bool
+add_nodes(struct evc_ring *ring, const char *const *addresses, unsigned count)
+{
+    /* Also where only approved ciphers may be used: nothing here is secret. */
+    EVP_MD *md5 = EVP_MD_fetch(NULL, "MD5", "-fips");
+    bool is_done = md5 != NULL;
+
+    for (unsigned i = 0; is_done && i < count; i++) {
+        is_done = add_node(ring, md5, i, addresses[i]);
+    }
+    EVP_MD_free(md5);
+    return is_done;
 }
 
 struct evc_ring *
@@ -76,11 +90,9 @@ evc_ring_create(const char *const *addresses, unsigned count)
     if (!ring) {
         return NULL;
     }
-    for (unsigned i = 0; i < count; i++) {
-        if (!add_node(ring, i, addresses[i])) {
-            evc_ring_destroy(ring);
-            return NULL;
-        }
+    if (!add_nodes(ring, addresses, count)) {
+        evc_ring_destroy(ring);
+        return NULL;
     }
     qsort(ring->points, ring->point_count, sizeof(ring->points[0]), compare_points);
     return ring;

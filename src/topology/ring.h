@@ -23,7 +23,7 @@ enum {
 
 struct evc_ring; /* immutable after creation; any thread */
 
-/** addresses: "host:port" texts. NULL only without memory. */
+/** addresses: "host:port" texts. NULL without memory, or where OpenSSL has no MD5. */
 struct evc_ring *evc_ring_create(const char *const *addresses, unsigned count);
 void evc_ring_destroy(struct evc_ring *ring); /* accepts NULL */
 

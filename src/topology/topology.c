@@ -55,7 +55,8 @@ ring_init(struct evc_zone *zone, struct evc_error *error)
     }
     zone->ring = addresses ? evc_ring_create(addresses, zone->node_count) : NULL;
     free(addresses);
-    return zone->ring ? EVC_OK : evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    return zone->ring ? EVC_OK
+                      : evc_error_set(error, EVC_E_NOMEM, "out of memory, or OpenSSL has no MD5");
 }
 
 static int

@@ -7,7 +7,7 @@
 enum {
     SAFE_DIGITS = 19,         /* so many can never overflow 64 bits */
     EIGHT_DIGITS = 100000000, /* the least number of more than eight */
-    FOUR_DIGITS = 10000,
+    FOUR_DIGITS = 10000,      /* of more than four */
 };
 
 static const char PAIRS[] =
@@ -19,7 +19,7 @@ static const char PAIRS[] =
 static void
 format_eight(char *out, uint32_t value)
 {
-    uint32_t high = value / 10000, low = value % 10000;
+    uint32_t high = value / FOUR_DIGITS, low = value % FOUR_DIGITS;
 
     memcpy(out, PAIRS + high / 100 * 2, 2);
     memcpy(out + 2, PAIRS + high % 100 * 2, 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Decimal numbers on the wire: the one way to write and read them. No locale, no NUL, no
- * allocation. Reading is strict: digits only (and one leading minus where it says so), no blanks,
+ * allocation. Parsing is strict: digits only (and one leading minus where it says so), no blanks,
  * no plus sign, nothing after the number, no overflow.
  */
 #ifndef EVC_BASE_DECIMAL_H

@@ -4,8 +4,8 @@
  * samples of a family together. Names follow evcache_<part>_<noun>_<unit>[_total]; durations are
  * in seconds, sizes in bytes. Keeps nothing: whoever serves a page makes it from its own figures.
  *
- *     evc_metric_family(page, &(struct evc_metric){"evcache_queue_bytes", EVC_METRIC_GAUGE, "…"});
- *     evc_metric_count(page, bytes, "region", "oregon", NULL);
+ *     evc_metric_family(page, &(struct evc_metric){"evcache_queue_used_bytes", EVC_METRIC_GAUGE,
+ * "…"}); evc_metric_count(page, bytes, "region", "oregon", NULL);
  *
  * What does not fit the page's bound is left out and remembered (is_cut). Owner: one thread.
  */

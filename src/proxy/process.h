@@ -49,7 +49,7 @@ void evc_proxy_collect(void *ctx, struct evc_service *service, struct evc_totals
  */
 struct evc_journal_peek *evc_proxy_journals(const struct evc_proxy *proxy, unsigned *ret_count);
 
-/** The body of /status.json: docs/status.md has its fields. Any thread. NULL without memory. */
+/** The body of /status.json. Any thread. NULL without memory. */
 json_t *evc_proxy_status(void *ctx);
 
 /** The body of /metrics. Any thread. False without memory. */

@@ -39,7 +39,6 @@
 #include "queue/queue.h"
 
 enum {
-    EVC_JOURNAL_BYTES_DEFAULT = 64 * 1024 * 1024,
     EVC_JOURNAL_BYTES_MIN = 64 * 1024,
     EVC_JOURNAL_FED_MAX = 8192, /* entries fed between two untakes */
 };

@@ -360,9 +360,3 @@ evc_link_close(struct evc_link *link)
         evc_stream_close(&link->stream, 0);
     }
 }
-
-bool
-evc_link_is_closed(const struct evc_link *link)
-{
-    return link->stream.state == EVC_STREAM_CLOSED;
-}

@@ -71,8 +71,7 @@ struct evc_link_options {
 /** Connects at the next tick. ship is set by the caller before the loop runs. */
 void evc_link_init(struct evc_link *link, const struct evc_link_options *options);
 
-/** Closes for good; evc_link_is_closed when the memory may go. */
+/** Closes for good; the memory may go when the loop has ended. */
 void evc_link_close(struct evc_link *link);
-bool evc_link_is_closed(const struct evc_link *link);
 
 #endif

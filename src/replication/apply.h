@@ -7,7 +7,7 @@
  *                     └──▶ older: CAS over it, missing: ADD ─▶ stored: settled
  *                                                        └──▶ EX/NS/NF (raced): read again
  *
- * Rules kept here (design.md § Versions): conditional; late; drift; echo (something newer was
+ * Rules kept here (docs/architecture.md): conditional; late; drift; echo (something newer was
  * found: an event for it goes to this region's queue); conflict echo (a version minted in this
  * region was replaced); failed and differ (zones disagree, a race was lost or a zone did not
  * answer: a repair event goes to this region's queue).

@@ -214,7 +214,7 @@ kafka_partitions(struct evc_queue *queue)
     return atomic_load(&((struct evc_kafka *)queue)->partition_count);
 }
 
-/** What the brokers keep is theirs to say; this is what was appended here. */
+/** What the brokers keep is theirs to say. */
 static int
 kafka_usage(struct evc_queue *queue, uint64_t *ret_bytes, uint64_t *ret_bytes_max)
 {

@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import struct
 
-# The library evcache itself is linked with: whatever Python runs this, it is there.
+# The library evcache itself is linked with, so whatever Python runs this needs no package.
 _xxh3 = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
 _xxh3.argtypes, _xxh3.restype = [ctypes.c_char_p, ctypes.c_size_t], ctypes.c_uint64
 

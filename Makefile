@@ -30,7 +30,7 @@ test-kafka: ## the tests that need real Kafka brokers; fetches them first
 	@tools/deps.sh --quiet --kafka
 	@tools/run-tests kafka
 
-test-clients: ## memcached clients of others, in seven languages, through a proxy; installs them first
+test-clients: ## seven memcached clients of others, in six languages, through a proxy; installs them first
 	@tools/deps.sh --quiet --clients
 	@tools/run-tests clients
 

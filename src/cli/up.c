@@ -36,7 +36,7 @@ static const char help[] =
     "the\n"
     "jars in the directory $EVCACHE_KAFKA, or those `make kafka` has put under build/.\n"
     "\n"
-    "Exit status: 0 stopped as told, 1 could not start.\n";
+    "Exit status: 0 stopped as told, 1 could not start, 2 the command line is wrong.\n";
 
 enum {
     MAP_NODES_SHOWN_MAX = 8,

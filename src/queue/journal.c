@@ -254,11 +254,13 @@ event_of(const struct journal_entry_head *entry)
 
 /** The owner wrote the entries on another core: they are on their way while others are taken. */
 static void
-fetch_ahead(const struct evc_journal *journal)
+fetch_ahead(const struct evc_journal *journal, uint64_t ready_head)
 {
-    uint64_t at = journal->ready_taken + FETCH_AHEAD; /* beyond the newest: an old one, no harm */
+    uint64_t at = journal->ready_taken + FETCH_AHEAD;
 
-    evc_prefetch(journal_entry_at(journal, journal->ready[at & journal->ready_mask]), 1);
+    if (at < ready_head) { /* from there on the owner may be storing the position */
+        evc_prefetch(journal_entry_at(journal, journal->ready[at & journal->ready_mask]), 1);
+    }
 }
 
 bool
@@ -269,7 +271,7 @@ evc_journal_take(struct evc_journal *journal, struct evc_journal_entry *ret)
     while (journal->ready_taken < ready_head) {
         uint64_t pos = journal->ready[journal->ready_taken++ & journal->ready_mask];
 
-        fetch_ahead(journal);
+        fetch_ahead(journal, ready_head);
         if (is_waiting(journal, pos)) {
             ret->pos = pos;
             ret->event = event_of(journal_entry_at(journal, pos));

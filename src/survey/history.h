@@ -2,7 +2,8 @@
 /*
  * The last hour of every pair of regions, for the dashboard: a ring of points of ten seconds each,
  * filled from surveys. Memory is taken once: 24 bytes a pair and point, so 360 points of 3 regions
- * (9 pairs, those of a region's repair included) take 76 KiB and of 16 regions 2.1 MiB. One thread at a time.
+ * (9 pairs, those of a region's repair included) take 76 KiB and of 16 regions 2.1 MiB. One thread
+ * at a time.
  */
 #ifndef EVC_SURVEY_HISTORY_H
 #define EVC_SURVEY_HISTORY_H

@@ -2,7 +2,9 @@
 /*
  * See ship_state.h: one attempt. The local zone is read first; when it has nothing, or something
  * older than the event, the others are asked for their versions and the best is read; when nobody
- * has anything, a tombstone goes there first and then abroad.
+ * has anything, a tombstone goes there first and then abroad. "The others" are all zones that are
+ * written to: a zone that is being filled may be the first to have what the event speaks of, and a
+ * tombstone of the event's own version must not come to stand beside it.
  */
 #include <assert.h>
 
@@ -135,7 +137,7 @@ on_local_read(struct evc_node_op *op)
     evc_version version = evc_version_from_cas(op->reply.cas);
 
     if (op->result == EVC_NODE_HIT &&
-        (version >= item->current.version || evc_node_port_readable(item->ship->port) == 1)) {
+        (version >= item->current.version || item->ship->port->zone_count == 1)) {
         send_found(item, &op->reply);
         return;
     }
@@ -224,7 +226,7 @@ static void
 look_next(struct evc_ship_item *item)
 {
     const struct evc_node_port *port = item->ship->port;
-    unsigned next = (item->zone + 1U) % evc_node_port_readable(port);
+    unsigned next = (item->zone + 1U) % port->zone_count;
 
     if (next == port->local_zone ||
         (item->has_best && item->best_version >= item->current.version)) {
@@ -259,8 +261,7 @@ bury_next(struct evc_ship_item *item)
     struct evc_ship *ship = item->ship;
     unsigned next = item->zone == UINT8_MAX ? 0 : item->zone + 1U;
 
-    if (next == evc_node_port_readable(ship->port) ||
-        !EVC_RULE_IS_ON(ship->options, EVC_RULE_GONE)) {
+    if (next == ship->port->zone_count || !EVC_RULE_IS_ON(ship->options, EVC_RULE_GONE)) {
         send_tombstone(item, item->current.version);
         return;
     }

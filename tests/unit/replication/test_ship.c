@@ -289,6 +289,21 @@ test_ship__newer_of_another_writer_found__asks_for_repair(void **state)
     assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_REPAIR, version_of(2, 9)), 1);
 }
 
+/** A zone that is being filled may have a write before those that are read. */
+static void
+test_ship__only_in_the_zone_being_filled__is_not_gone(void **state)
+{
+    (void)state;
+    f.zones.port.write_only_count = 1;
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "new");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 1);
+    assert_int_equal(f.sent[0].version, version_of(1, 1));
+    assert_false(f.sent[0].is_tombstone);
+    assert_false(f.zones.zone[0].has_item);
+}
+
 static void
 test_ship__gone_from_every_zone__becomes_a_tombstone_here_and_there(void **state)
 {
@@ -558,6 +573,7 @@ main(void)
         CASE(test_ship__local_zone_older__takes_it_from_another),
         CASE(test_ship__only_older_found__is_sent_and_repair_is_asked_to_announce),
         CASE(test_ship__newer_of_another_writer_found__asks_for_repair),
+        CASE(test_ship__only_in_the_zone_being_filled__is_not_gone),
         CASE(test_ship__gone_from_every_zone__becomes_a_tombstone_here_and_there),
         CASE(test_ship__missing_here_and_a_zone_silent__waits_for_it),
         CASE(test_ship__expired_on_the_way__is_sent_as_a_delete),

@@ -88,12 +88,6 @@ evc_queue_consumer_commit(struct evc_queue_consumer *consumer, uint32_t partitio
 }
 
 int
-evc_queue_consumer_rewind(struct evc_queue_consumer *consumer, uint32_t partition)
-{
-    return consumer->ops->rewind(consumer, partition);
-}
-
-int
 evc_queue_consumer_backlog(struct evc_queue_consumer *consumer, uint32_t partition,
                            struct evc_queue_backlog *ret)
 {

@@ -133,8 +133,6 @@ struct evc_queue_consumer_ops {
      * failed, which is tried again. */
     int (*commit)(struct evc_queue_consumer *consumer, uint32_t partition, uint64_t position,
                   struct evc_slice blob);
-    /** Puts a partition's next poll back to its committed position. */
-    int (*rewind)(struct evc_queue_consumer *consumer, uint32_t partition);
     int (*backlog)(struct evc_queue_consumer *consumer, uint32_t partition,
                    struct evc_queue_backlog *ret);
     /** Becomes readable when there may be something new to poll; evc_queue_consumer_wake_clear
@@ -176,7 +174,6 @@ EVC_MUST_USE int evc_queue_consumer_committed(struct evc_queue_consumer *consume
                                               struct evc_slice *ret_blob);
 EVC_MUST_USE int evc_queue_consumer_commit(struct evc_queue_consumer *consumer, uint32_t partition,
                                            uint64_t position, struct evc_slice blob);
-EVC_MUST_USE int evc_queue_consumer_rewind(struct evc_queue_consumer *consumer, uint32_t partition);
 EVC_MUST_USE int evc_queue_consumer_backlog(struct evc_queue_consumer *consumer, uint32_t partition,
                                             struct evc_queue_backlog *ret);
 int evc_queue_consumer_wake_fd(struct evc_queue_consumer *consumer);

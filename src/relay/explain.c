@@ -82,7 +82,7 @@ destination_json(const struct evc_relay *relay, const struct evc_destination *de
     return json_pack("{s:s, s:b, s:s, s:I, s:o, s:o}", "region",
                      relay->options.config->regions[destination->region].name, "has_partition",
                      (int)has_partition(&destination->group, partition), "link",
-                     destination->link.state == EVC_LINK_UP ? "up" : "down", "remembered",
+                     evc_link_state_str(destination->link.state), "remembered",
                      (json_int_t)account.remembered, "under_way", under_way_json(&account),
                      "events", ended_json(&account));
 }

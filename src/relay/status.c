@@ -93,15 +93,15 @@ report_clock(const struct evc_link *link)
 static json_t *
 report_destination(const struct evc_relay *relay, struct evc_destination *destination)
 {
-    return json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "region",
-        relay->options.config->regions[destination->region].name, "link",
-        destination->link.state == EVC_LINK_UP ? "up" : "down", "why", destination->link.why,
-        "records", (json_int_t)destination->group.consume.records_total, "corrupt",
-        (json_int_t)destination->group.consume.corrupt_total, "slot_conflicts",
-        (json_int_t)destination->group.consume.slot_conflicts_total, "clock",
-        report_clock(&destination->link), "partitions", report_partitions(&destination->group),
-        "lag_us", report_lag(&destination->group), "ship", report_ship(destination->ship));
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "region",
+                     relay->options.config->regions[destination->region].name, "link",
+                     evc_link_state_str(destination->link.state), "why", destination->link.why,
+                     "records", (json_int_t)destination->group.consume.records_total, "corrupt",
+                     (json_int_t)destination->group.consume.corrupt_total, "slot_conflicts",
+                     (json_int_t)destination->group.consume.slot_conflicts_total, "clock",
+                     report_clock(&destination->link), "partitions",
+                     report_partitions(&destination->group), "lag_us",
+                     report_lag(&destination->group), "ship", report_ship(destination->ship));
 }
 
 static json_t *

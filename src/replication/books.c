@@ -59,11 +59,15 @@ evc_books_create(void)
 void
 evc_books_destroy(struct evc_books *books)
 {
+    struct evc_list *link;
+
     if (!books) {
         return;
     }
     evc_list_remove(&books->abandoned);
-    evc_books_reset_open(books);
+    while ((link = evc_list_pop_front(&books->batches))) {
+        evc_pool_give_back(&books->pool, EVC_CONTAINER_OF(link, struct evc_batch, link));
+    }
     evc_pool_finish(&books->pool);
     free(books->producers);
     free(books);
@@ -293,20 +297,6 @@ evc_books_totals(const struct evc_books *books, struct evc_books_totals *ret, ui
     *ret_open = books->open_events;
 }
 
-void
-evc_books_reset_open(struct evc_books *books)
-{
-    struct evc_list *link;
-
-    while ((link = evc_list_pop_front(&books->batches))) {
-        evc_pool_give_back(&books->pool, EVC_CONTAINER_OF(link, struct evc_batch, link));
-    }
-    books->open_events = 0;
-    for (unsigned i = 0; i < books->producer_count; i++) {
-        books->producers[i].next_open = books->producers[i].next_folded;
-    }
-}
-
 /* --- the blob --- */
 
 static int
@@ -401,11 +391,9 @@ evc_books_load(struct evc_books *books, uint64_t position, struct evc_slice blob
     uint64_t format;
     int rc;
 
-    evc_books_reset_open(books);
+    assert(evc_list_is_empty(&books->batches) && books->producer_count == 0);
     books->position = position;
     books->position_saved = position;
-    books->producer_count = 0;
-    books->totals = totals;
     if (blob.len == 0) {
         return EVC_OK;
     }

@@ -48,7 +48,10 @@ struct evc_books;
 struct evc_books *evc_books_create(void);
 void evc_books_destroy(struct evc_books *books); /* accepts NULL */
 
-/** Takes up from a committed blob (empty: from nothing). 0 or EVC_E_CORRUPT. */
+/**
+ * New books take up from a committed blob (empty: from nothing). 0, EVC_E_NOMEM or EVC_E_CORRUPT;
+ * then they are good for evc_books_destroy only.
+ */
 EVC_MUST_USE int evc_books_load(struct evc_books *books, uint64_t position, struct evc_slice blob);
 
 /**
@@ -115,8 +118,5 @@ EVC_MUST_USE int evc_books_save(struct evc_books *books, struct evc_buf *out);
 /** Folded totals; *ret_open: events received in batches not folded yet. */
 void evc_books_totals(const struct evc_books *books, struct evc_books_totals *ret,
                       uint64_t *ret_open);
-
-/** Forgets open batches (the consumer was rewound); the books stand as last loaded or folded. */
-void evc_books_reset_open(struct evc_books *books);
 
 #endif

@@ -45,12 +45,20 @@ int
 evc_consume_add(struct evc_consume *consume, unsigned partition, uint64_t position,
                 struct evc_slice blob)
 {
+    struct evc_books *books = evc_books_create();
+    int rc;
+
     assert(partition < EVC_PARTITION_MAX && !consume->books[partition]);
-    consume->books[partition] = evc_books_create();
-    if (!consume->books[partition]) {
+    if (!books) {
         return EVC_E_NOMEM;
     }
-    return evc_books_load(consume->books[partition], position, blob);
+    rc = evc_books_load(books, position, blob);
+    if (rc != EVC_OK) {
+        evc_books_destroy(books);
+        return rc;
+    }
+    consume->books[partition] = books;
+    return EVC_OK;
 }
 
 bool

@@ -36,7 +36,10 @@ void evc_consume_init(struct evc_consume *consume, struct evc_ship *ship,
 /** Frees the books. Ship and repair must be destroyed first or be idle. */
 void evc_consume_finish(struct evc_consume *consume);
 
-/** Takes a partition up where position and blob left it. 0, EVC_E_NOMEM or EVC_E_CORRUPT. */
+/**
+ * Takes a partition up where position and blob left it. 0, EVC_E_NOMEM or EVC_E_CORRUPT; then the
+ * partition is not taken up, and may be with another blob.
+ */
 EVC_MUST_USE int evc_consume_add(struct evc_consume *consume, unsigned partition, uint64_t position,
                                  struct evc_slice blob);
 

@@ -11,7 +11,8 @@
  *   offered ─▶ READING (local zone; the others while what is found is older than the event)
  *                 ├─▶ found ─▶ SENDING ─▶ answered: outcome, and lag of what was applied
  *                 ├─▶ in no zone: tombstone there (gone) ─▶ SENDING as a delete
- *                 └─▶ a zone did not answer, or the link is down or full: WAITING (back-off)
+ *                 ├─▶ a zone did not answer, or the receiver could not: LATER (back-off)
+ *                 └─▶ the link is down or full: READY, until it can take items again
  *
  * Rules kept here: newest; gone; newer read and older read (a repair event through the sink).
  * Values are never kept: each attempt reads again and composes straight into the link's buffer.

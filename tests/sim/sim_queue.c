@@ -124,13 +124,6 @@ consumer_commit(struct evc_queue_consumer *consumer, uint32_t partition, uint64_
 }
 
 static int
-consumer_rewind(struct evc_queue_consumer *consumer, uint32_t partition)
-{
-    consumer_of(consumer)->next[partition] = group_of(consumer_of(consumer), partition)->committed;
-    return EVC_OK;
-}
-
-static int
 consumer_backlog(struct evc_queue_consumer *consumer, uint32_t partition,
                  struct evc_queue_backlog *ret)
 {
@@ -162,7 +155,6 @@ static const struct evc_queue_consumer_ops consumer_ops = {
     .poll = consumer_poll,
     .committed = consumer_committed,
     .commit = consumer_commit,
-    .rewind = consumer_rewind,
     .backlog = consumer_backlog,
     .wake_fd = consumer_wake_fd,
     .wake_clear = consumer_wake_clear,
@@ -239,7 +231,7 @@ queue_consumer_open(struct evc_queue *queue, const char *group, const uint32_t *
     consumer->queue = queue_of(queue);
     consumer->group = (unsigned)(group[1] - '0');
     for (size_t i = 0; i < partition_count; i++) {
-        (void)consumer_rewind(&consumer->consumer, partitions[i]);
+        consumer->next[partitions[i]] = group_of(consumer, partitions[i])->committed;
     }
     *ret = &consumer->consumer;
     return EVC_OK;

@@ -44,18 +44,6 @@ consumer_of(struct evc_queue_consumer *consumer)
     return (struct embedded_consumer *)consumer;
 }
 
-static struct consumer_partition *
-find_partition(struct embedded_consumer *consumer, uint32_t partition)
-{
-    size_t i = 0;
-
-    while (i < consumer->partition_count && consumer->partitions[i].partition != partition) {
-        i++;
-    }
-    assert(i < consumer->partition_count);
-    return &consumer->partitions[i];
-}
-
 /* --- polling --- */
 
 /** Passes over what is no longer kept. MDB_NOTFOUND: at the end. */
@@ -249,14 +237,6 @@ consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t po
 }
 
 static int
-consumer_rewind(struct evc_queue_consumer *base, uint32_t partition)
-{
-    struct embedded_consumer *consumer = consumer_of(base);
-
-    return read_group(consumer, partition, &find_partition(consumer, partition)->next);
-}
-
-static int
 backlog_in(struct embedded_consumer *consumer, MDB_txn *txn, uint32_t partition,
            struct evc_queue_backlog *ret)
 {
@@ -342,7 +322,6 @@ static const struct evc_queue_consumer_ops consumer_ops = {
     .poll = consumer_poll,
     .committed = consumer_committed,
     .commit = consumer_commit,
-    .rewind = consumer_rewind,
     .backlog = consumer_backlog,
     .wake_fd = consumer_wake_fd,
     .wake_clear = consumer_wake_clear,

@@ -600,31 +600,6 @@ consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t po
     return rc == EVC_OK && consumer->is_commit_failing ? EVC_E_SYS : rc;
 }
 
-static int
-consumer_rewind(struct evc_queue_consumer *base, uint32_t partition)
-{
-    struct evc_kafka_consumer *consumer = consumer_of(base);
-    struct evc_kafka_part *part = kafka_part_of(consumer, (int32_t)partition);
-    rd_kafka_topic_t *topic;
-    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__FAIL;
-
-    assert(part);
-    topic = rd_kafka_topic_new(consumer->client, kafka_topic_of(consumer), NULL);
-    if (topic) {
-        err = rd_kafka_seek(topic, (int32_t)partition, (int64_t)part->committed,
-                            CONSUMER_WATERMARKS_MS);
-        rd_kafka_topic_destroy(topic);
-    }
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return EVC_E_SYS;
-    }
-    if (consumer->held && consumer->held->partition == (int32_t)partition) {
-        drop_held(consumer);
-    }
-    evc_kafka_part_rewind(part);
-    return EVC_OK;
-}
-
 /** From what the last fetch has told; asked for while paused, when nothing is fetched. */
 static int
 consumer_backlog(struct evc_queue_consumer *base, uint32_t partition, struct evc_queue_backlog *ret)
@@ -685,7 +660,6 @@ static const struct evc_queue_consumer_ops consumer_ops = {
     .poll = consumer_poll,
     .committed = consumer_committed,
     .commit = consumer_commit,
-    .rewind = consumer_rewind,
     .backlog = consumer_backlog,
     .wake_fd = consumer_wake_fd,
     .wake_clear = consumer_wake_clear,

@@ -209,14 +209,6 @@ evc_kafka_part_commit(struct evc_kafka_part *part, uint64_t position, struct evc
 }
 
 void
-evc_kafka_part_rewind(struct evc_kafka_part *part)
-{
-    part->next = part->committed;
-    part->handed_tail = part->handed_head;
-    part->events_handed = part->events_committed;
-}
-
-void
 evc_kafka_part_backlog(const struct evc_kafka_part *part, uint64_t first, uint64_t end,
                        struct evc_queue_backlog *ret)
 {

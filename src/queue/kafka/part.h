@@ -70,9 +70,6 @@ bool evc_kafka_part_hand_out(struct evc_kafka_part *part, uint64_t position, uin
 EVC_MUST_USE int evc_kafka_part_commit(struct evc_kafka_part *part, uint64_t position,
                                        struct evc_slice blob);
 
-/** Forgets what was handed out behind the committed position. */
-void evc_kafka_part_rewind(struct evc_kafka_part *part);
-
 /** Against the log's first and end position. */
 void evc_kafka_part_backlog(const struct evc_kafka_part *part, uint64_t first, uint64_t end,
                             struct evc_queue_backlog *ret);

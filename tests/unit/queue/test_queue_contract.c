@@ -303,19 +303,6 @@ test_queue__not_committed__is_polled_again_after_a_reopen(void **state)
 }
 
 static void
-test_queue__rewound__polls_from_the_committed_position(void **state)
-{
-    (void)state;
-    open_consumer("oregon");
-    assert_int_equal(append(0, "a", 1), EVC_OK);
-    assert_int_equal(append(0, "b", 1), EVC_OK);
-    commit(0, poll_one(0, "a") + 1, "");
-    poll_one(0, "b");
-    assert_int_equal(evc_queue_consumer_rewind(consumer, 0), EVC_OK);
-    poll_one(0, "b");
-}
-
-static void
 test_queue__backlog__counts_events_behind_the_committed_position(void **state)
 {
     (void)state;
@@ -580,7 +567,6 @@ main(void)
         CASE(test_queue__every_group__gets_every_record),
         CASE(test_queue__committed_position_and_blob__survive_a_reopen),
         CASE(test_queue__not_committed__is_polled_again_after_a_reopen),
-        CASE(test_queue__rewound__polls_from_the_committed_position),
         CASE(test_queue__backlog__counts_events_behind_the_committed_position),
         CASE(test_queue__position_that_is_not_there__is_refused),
         CASE(test_queue__no_room__nothing_is_polled_and_nothing_is_missed),

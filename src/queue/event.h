@@ -12,7 +12,8 @@
 
 /** A key as memcached allows it. */
 enum {
-    EVC_EVENT_KEY_LEN_MAX = 250
+    EVC_EVENT_KEY_LEN_MAX = 250,
+    EVC_EVENT_REGIONS_MAX = 16, /* what a version has room for */
 };
 
 enum evc_event_op {
@@ -28,6 +29,9 @@ enum evc_event_flag {
     EVC_EVENT_RESHIP =
         1 << 2, /* with REPAIR: announce the result even if nothing was changed; without: an
                    echo, to be sent even if the same was sent a moment ago */
+    EVC_EVENT_CARRIED =
+        1 << 3, /* could not be settled when it came, and was put into the queue again, so that
+                   the position moves on; for one destination, `only` */
 };
 
 struct evc_event {
@@ -35,9 +39,11 @@ struct evc_event {
     uint8_t flags;        /* enum evc_event_flag */
     struct evc_slice key; /* 1 to EVC_EVENT_KEY_LEN_MAX bytes */
     evc_version version;
-    uint32_t expiry_s; /* Unix seconds when the value expires, 0: never */
-    uint64_t
-        written_us; /* Unix microseconds at the writer when the write began: where lag starts */
+    uint32_t expiry_s;   /* Unix seconds when the value expires, 0: never */
+    uint64_t written_us; /* Unix microseconds at the writer when the write began: where lag starts;
+                            CARRIED: since when attempts at the key fail */
+    uint8_t only; /* CARRIED: the region it is for, below EVC_EVENT_REGIONS_MAX; its own region
+                     with REPAIR */
 };
 
 /**

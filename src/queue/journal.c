@@ -86,6 +86,7 @@ evc_journal_reserve(struct evc_journal *journal, const struct evc_event *event)
     uint64_t pos;
 
     assert(event->key.len >= 1 && event->key.len <= EVC_EVENT_KEY_LEN_MAX);
+    assert(event->only < EVC_EVENT_REGIONS_MAX);
     if (!find_room(journal, bytes, &pos)) {
         count_lost(journal, event->key);
         return EVC_JOURNAL_POS_NONE;
@@ -95,7 +96,7 @@ evc_journal_reserve(struct evc_journal *journal, const struct evc_event *event)
     journal_set_owner(entry, OWNER_PENDING);
     journal_set_fed(entry, false);
     entry->flags = event->flags;
-    entry->op = (uint8_t)event->op;
+    entry->op = (uint8_t)((unsigned)event->op | (unsigned)event->only << 4);
     entry->expiry_s = event->expiry_s;
     entry->version = event->version;
     entry->written_us = event->written_us;
@@ -238,7 +239,8 @@ static struct evc_event
 event_of(const struct journal_entry_head *entry)
 {
     struct evc_event event = {
-        .op = (enum evc_event_op)entry->op,
+        .op = (enum evc_event_op)(entry->op & 0x0F),
+        .only = (uint8_t)(entry->op >> 4),
         .flags = entry->flags,
         .key = {.ptr = entry->key, .len = entry->key_len},
         .version = entry->version,

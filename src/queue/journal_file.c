@@ -32,7 +32,7 @@ entry_is_sound(const struct evc_journal *journal, uint64_t pos)
         entry->bytes > ENTRY_BYTES_MAX || entry->bytes % JOURNAL_ALIGN != 0) {
         return false;
     }
-    if (entry->key_len > EVC_EVENT_KEY_LEN_MAX || entry->op > EVC_EVENT_DELETE ||
+    if (entry->key_len > EVC_EVENT_KEY_LEN_MAX || (entry->op & 0x0F) > EVC_EVENT_DELETE ||
         (entry->key_len > 0 && entry->bytes != journal_entry_bytes(entry->key_len)) ||
         (entry->key_len == 0 && entry->bytes != left)) {
         return false;

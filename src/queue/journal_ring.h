@@ -72,7 +72,7 @@ struct journal_entry_head {
     _Atomic uint8_t owner;  /* enum owner_state */
     _Atomic uint8_t is_fed;
     uint8_t flags; /* enum evc_event_flag; recovery may add some */
-    uint8_t op;
+    uint8_t op;    /* low nibble enum evc_event_op, high nibble `only` */
     uint32_t expiry_s;
     uint64_t version;
     uint64_t written_us;

@@ -14,7 +14,7 @@ enum {
     RECORD_FIXED_BYTES = 1 + 1 + 2 + 8 + 8 + 8 + 8, /* before the count */
     RECORD_CHECKSUM_BYTES = 4,
     RECORD_VARINT_BYTES_MAX = 10,
-    RECORD_ENTRY_BYTES_MAX = 2 + EVC_EVENT_KEY_LEN_MAX + 3 * RECORD_VARINT_BYTES_MAX,
+    RECORD_ENTRY_BYTES_MAX = 3 + EVC_EVENT_KEY_LEN_MAX + 3 * RECORD_VARINT_BYTES_MAX,
     RECORD_FRAME_BYTES_MAX = RECORD_FIXED_BYTES + RECORD_VARINT_BYTES_MAX + RECORD_CHECKSUM_BYTES,
 };
 
@@ -142,6 +142,10 @@ evc_record_writer_add(struct evc_record_writer *writer, const struct evc_event *
     entry[len++] = (char)event->key.len;
     memcpy(entry + len, event->key.ptr, event->key.len);
     len += event->key.len;
+    if (event->flags & EVC_EVENT_CARRIED) {
+        assert(event->only < EVC_EVENT_REGIONS_MAX);
+        entry[len++] = (char)event->only;
+    }
     len += put_varint(entry + len, zigzag(event->version - header->base_version));
     len += put_varint(entry + len, event->expiry_s);
     len += put_varint(entry + len, zigzag(header->fed_us - event->written_us));
@@ -224,6 +228,22 @@ evc_record_reader_init(struct evc_record_reader *reader, struct evc_slice bytes)
     return EVC_OK;
 }
 
+/** Who a carried event is for; of any other nothing is there. */
+static bool
+take_only(struct evc_slice *rest, struct evc_event *event)
+{
+    event->only = 0;
+    if (event->flags & EVC_EVENT_CARRIED) {
+        if (rest->len == 0 || (uint8_t)rest->ptr[0] >= EVC_EVENT_REGIONS_MAX) {
+            return false;
+        }
+        event->only = (uint8_t)rest->ptr[0];
+        rest->ptr++;
+        rest->len--;
+    }
+    return true;
+}
+
 static bool
 take_event(struct evc_record_reader *reader, struct evc_event *ret)
 {
@@ -245,8 +265,8 @@ take_event(struct evc_record_reader *reader, struct evc_event *ret)
     ret->key = (struct evc_slice){.ptr = rest->ptr + 2, .len = key_len};
     rest->ptr += 2 + key_len;
     rest->len -= 2 + key_len;
-    if (!take_varint(rest, &version) || !take_varint(rest, &expiry_s) || expiry_s > UINT32_MAX ||
-        !take_varint(rest, &age)) {
+    if (!take_only(rest, ret) || !take_varint(rest, &version) || !take_varint(rest, &expiry_s) ||
+        expiry_s > UINT32_MAX || !take_varint(rest, &age)) {
         return false;
     }
     ret->version = reader->header.base_version + unzigzag(version);

@@ -7,6 +7,7 @@
  *   u8 magic 0xEC · u8 format 1 · u16 slot · u64 producer · u64 first_seq · u64 base_version ·
  *   u64 fed_us · varint count · count entries · u32 checksum of everything before it
  *   entry: u8 op_and_flags (low nibble op, high nibble flags) · u8 key_len · key ·
+ *          u8 only (of a carried event) ·
  *          varint zigzag(version - base_version) · varint expiry_s · varint zigzag(fed_us -
  * written_us)
  *

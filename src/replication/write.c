@@ -141,6 +141,7 @@ make_event(const struct evc_write *write, uint8_t flags, struct evc_event *ret)
     ret->version = write->version;
     ret->expiry_s = write->is_tombstone ? 0 : evc_expiry_unix_s(write->exptime, unix_us);
     ret->written_us = unix_us;
+    ret->only = 0;
 }
 
 /** Where the last version minted for the key is kept. */

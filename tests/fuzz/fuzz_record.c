@@ -61,6 +61,7 @@ write_again(const struct evc_record_reader *first, unsigned count)
     for (unsigned i = 0; i < written; i++) {
         assert(evc_record_reader_next(&reader, &event) == EVC_OK);
         assert(event.op == events[i].op && event.flags == events[i].flags);
+        assert(event.only == events[i].only && event.only < EVC_EVENT_REGIONS_MAX);
         assert(evc_slice_equal(event.key, events[i].key));
         assert(event.version == events[i].version && event.expiry_s == events[i].expiry_s);
         assert(event.written_us == events[i].written_us);

@@ -40,6 +40,7 @@ assert_same_event(const struct evc_event *a, const struct evc_event *b)
     assert_true(a->version == b->version);
     assert_int_equal(a->expiry_s, b->expiry_s);
     assert_true(a->written_us == b->written_us);
+    assert_int_equal(a->only, b->only);
 }
 
 static const struct evc_event events[] = {
@@ -54,6 +55,8 @@ static const struct evc_event events[] = {
      .expiry_s = UINT32_MAX,
      .written_us = UINT64_MAX},
     {.flags = EVC_EVENT_REPAIR | EVC_EVENT_RESHIP, .key = {"z", 1}},
+    {.flags = EVC_EVENT_CARRIED, .only = 15, .key = {"carried", 7}, .version = 9, .expiry_s = 1},
+    {.flags = EVC_EVENT_CARRIED | EVC_EVENT_REPAIR, .only = 0, .key = {"home", 4}},
 };
 
 enum {

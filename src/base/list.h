@@ -60,6 +60,15 @@ evc_list_move(struct evc_list *from, struct evc_list *to)
     }
 }
 
+/** Calls visit for every link; the list stays as it is meanwhile. */
+static inline void
+evc_list_visit(const struct evc_list *head, void (*visit)(struct evc_list *link))
+{
+    for (struct evc_list *link = head->next; link != head; link = link->next) {
+        visit(link);
+    }
+}
+
 /** The first link, taken off, or NULL. */
 static inline struct evc_list *
 evc_list_pop_front(struct evc_list *head)

@@ -199,6 +199,57 @@ note_batch(const struct evc_group *group, const struct evc_queue_record *record)
     note_slot_conflict(group);
 }
 
+bool
+evc_group_is_full(const struct evc_group *group)
+{
+    return group->full_us != 0 &&
+           group->loop->now.mono_us - group->full_us >= (uint64_t)EVC_GROUP_FULL_MS * 1000;
+}
+
+void
+evc_group_note_failing(struct evc_group *group)
+{
+    for (unsigned i = 0; i < group->partition_count; i++) {
+        evc_books_forget_failing(group->consume.books[group->partitions[i]]);
+    }
+    if (group->consume.ship) {
+        evc_ship_note_failing(group->consume.ship);
+    } else {
+        evc_repair_note_failing(group->consume.repair);
+    }
+}
+
+int
+evc_group_backlog(const struct evc_group *group, uint32_t partition, struct evc_queue_backlog *ret)
+{
+    uint64_t failing_us = evc_books_failing_since_us(group->consume.books[partition]);
+    int rc = evc_queue_consumer_backlog(group->consumer, partition, ret);
+
+    if (failing_us != 0 && (ret->oldest_us == 0 || failing_us < ret->oldest_us)) {
+        ret->oldest_us = failing_us;
+    }
+    return rc;
+}
+
+/** Said when it begins and when it is over, not in between. */
+static void
+note_room(struct evc_group *group, bool has_room)
+{
+    if (has_room) {
+        if (group->is_full_told) {
+            evc_log_info("events are taken again", "group=%s", group->name);
+        }
+        group->full_us = 0;
+        group->is_full_told = false;
+    } else if (group->full_us == 0) {
+        group->full_us = group->loop->now.mono_us;
+    } else if (!group->is_full_told && evc_group_is_full(group)) {
+        group->is_full_told = true;
+        evc_log_warn("no more events are taken until some on their way have ended", "group=%s",
+                     group->name);
+    }
+}
+
 /** The group is told that this member lives, partitions may go, commits leave. Not at every turn:
  * what ends brings many. */
 static void
@@ -229,7 +280,10 @@ evc_group_poll(struct evc_group *group)
         struct evc_queue_record record;
         int rc;
 
-        if (!evc_consume_has_room(&group->consume)) {
+        bool has_room = evc_consume_has_room(&group->consume);
+
+        note_room(group, has_room);
+        if (!has_room) {
             serve_without_room(group);
             return false; /* what ends makes room and brings a turn with it */
         }

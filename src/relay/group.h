@@ -15,7 +15,8 @@
 enum {
     EVC_GROUP_RECORDS_PER_TURN = 32, /* polled in one go, so that answers are not kept waiting */
     EVC_GROUP_COMMIT_MS = 100,
-    EVC_GROUP_POLL_MS = 100, /* looks for records also without being woken */
+    EVC_GROUP_POLL_MS = 100,  /* looks for records also without being woken */
+    EVC_GROUP_FULL_MS = 1000, /* without room for so long: said, and told by evc_group_is_full */
 };
 
 struct evc_group {
@@ -33,6 +34,8 @@ struct evc_group {
     bool commit_fails;  /* one of the round now under way has */
     bool commit_failed; /* one of the last round has: all are tried again, moved or not */
     uint64_t commit_due_us, poll_due_us, serve_due_us;
+    uint64_t full_us;  /* since when there is no room for a record; 0: there is */
+    bool is_full_told; /* in the log */
     uint64_t errors_total;
 };
 
@@ -53,6 +56,18 @@ EVC_MUST_USE int evc_group_open(struct evc_group *group, const struct evc_group_
 /** Takes records while there are any and there is room, a bounded number. Once per turn. true: more
  * wait. */
 bool evc_group_poll(struct evc_group *group);
+
+/** Whether no record could be taken for a while: too much of what was taken has not ended. */
+bool evc_group_is_full(const struct evc_group *group);
+
+/**
+ * How far the destination is behind in a partition that the group has: what the queue says, and
+ * oldest_us no later than the failing event that has waited longest. 0, EVC_E_SYS or EVC_E_CORRUPT.
+ * evc_group_note_failing comes before it, once for all partitions.
+ */
+void evc_group_note_failing(struct evc_group *group);
+EVC_MUST_USE int evc_group_backlog(const struct evc_group *group, uint32_t partition,
+                                   struct evc_queue_backlog *ret);
 
 /** Commits what is due (all that is done, with is_final). Every tick. */
 void evc_group_commit(struct evc_group *group, bool is_final);

@@ -37,7 +37,7 @@ static int
 fill_cell(struct evc_group *group, uint32_t partition, uint64_t now_us, struct cell *cell)
 {
     struct evc_books *books = group->consume.books[partition];
-    int rc = evc_queue_consumer_backlog(group->consumer, partition, &cell->backlog);
+    int rc = evc_group_backlog(group, partition, &cell->backlog);
 
     evc_books_totals(books, &cell->totals, &cell->open);
     cell->destination = group->name;
@@ -52,6 +52,7 @@ fill_cell(struct evc_group *group, uint32_t partition, uint64_t now_us, struct c
 static bool
 add_group(struct cells *cells, struct evc_group *group, uint64_t now_us)
 {
+    evc_group_note_failing(group);
     for (unsigned i = 0; i < group->partition_count; i++) {
         if (fill_cell(group, group->partitions[i], now_us, &cells->cells[cells->count]) != EVC_OK) {
             return false;
@@ -212,6 +213,30 @@ ship_retries(const struct evc_destination *destination)
 }
 
 static uint64_t
+ship_waiting(const struct evc_destination *destination)
+{
+    return ship_of(destination).later;
+}
+
+static uint64_t
+ship_carried(const struct evc_destination *destination)
+{
+    return ship_of(destination).carried_total;
+}
+
+static uint64_t
+ship_crowded(const struct evc_destination *destination)
+{
+    return ship_of(destination).crowded_total;
+}
+
+static uint64_t
+group_full(const struct evc_destination *destination)
+{
+    return evc_group_is_full(&destination->group);
+}
+
+static uint64_t
 ship_bytes(const struct evc_destination *destination)
 {
     return ship_of(destination).bytes_total;
@@ -237,6 +262,18 @@ static const struct pair_family pair_families[] = {
     {{"evcache_relay_retries_total", EVC_METRIC_COUNTER,
       "Keys that went round again: a zone or the destination did not answer."},
      ship_retries},
+    {{"evcache_relay_waiting_keys", EVC_METRIC_GAUGE,
+      "Keys that wait for another attempt, after a failure."},
+     ship_waiting},
+    {{"evcache_relay_carried_total", EVC_METRIC_COUNTER,
+      "Events put into the queue again because they could not be settled yet."},
+     ship_carried},
+    {{"evcache_relay_crowded_total", EVC_METRIC_COUNTER,
+      "Events given up because too many keys waited."},
+     ship_crowded},
+    {{"evcache_relay_full", EVC_METRIC_GAUGE,
+      "1 while no more events are taken because too many are on their way."},
+     group_full},
     {{"evcache_relay_sent_bytes_total", EVC_METRIC_COUNTER, "Bytes of values sent."}, ship_bytes},
 };
 
@@ -302,6 +339,15 @@ static const struct {
      offsetof(struct evc_repair_stats, restamped_total)},
     {{"evcache_repair_retries_total", EVC_METRIC_COUNTER, "Repairs that went round again."},
      offsetof(struct evc_repair_stats, retries_total)},
+    {{"evcache_repair_waiting_keys", EVC_METRIC_GAUGE,
+      "Keys under repair that wait for a zone that did not answer."},
+     offsetof(struct evc_repair_stats, retrying)},
+    {{"evcache_repair_carried_total", EVC_METRIC_COUNTER,
+      "Repairs asked for again through the queue because they could not be made yet."},
+     offsetof(struct evc_repair_stats, carried_total)},
+    {{"evcache_repair_crowded_total", EVC_METRIC_COUNTER,
+      "Repairs given up because too many keys waited."},
+     offsetof(struct evc_repair_stats, crowded_total)},
     {{"evcache_repair_abandoned_total", EVC_METRIC_COUNTER, "Repairs given up."},
      offsetof(struct evc_repair_stats, abandoned_total)},
 };

@@ -24,7 +24,7 @@ report_partition(struct evc_group *group, uint32_t partition)
     uint64_t open;
 
     evc_books_totals(books, &totals, &open);
-    if (evc_queue_consumer_backlog(group->consumer, partition, &backlog) != EVC_OK) {
+    if (evc_group_backlog(group, partition, &backlog) != EVC_OK) {
         return NULL;
     }
     return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "partition",
@@ -42,6 +42,7 @@ report_partitions(struct evc_group *group)
 {
     json_t *array = json_array();
 
+    evc_group_note_failing(group);
     for (unsigned i = 0; array && i < group->partition_count; i++) {
         if (json_array_append_new(array, report_partition(group, group->partitions[i])) != 0) {
             json_decref(array);
@@ -69,12 +70,14 @@ report_ship(const struct evc_ship *ship)
     struct evc_ship_stats stats;
 
     evc_ship_stats(ship, &stats);
-    return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "items", (json_int_t)stats.items, "active",
-        (json_int_t)stats.active, "reads", (json_int_t)stats.reads_total, "reads_further",
-        (json_int_t)stats.reads_further_total, "sends", (json_int_t)stats.sends_total, "retries",
-        (json_int_t)stats.retries_total, "repairs_asked", (json_int_t)stats.repairs_total, "gone",
-        (json_int_t)stats.gone_total, "bytes", (json_int_t)stats.bytes_total);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "waiting",
+                     (json_int_t)stats.later, "carried", (json_int_t)stats.carried_total, "crowded",
+                     (json_int_t)stats.crowded_total, "items", (json_int_t)stats.items, "active",
+                     (json_int_t)stats.active, "reads", (json_int_t)stats.reads_total,
+                     "reads_further", (json_int_t)stats.reads_further_total, "sends",
+                     (json_int_t)stats.sends_total, "retries", (json_int_t)stats.retries_total,
+                     "repairs_asked", (json_int_t)stats.repairs_total, "gone",
+                     (json_int_t)stats.gone_total, "bytes", (json_int_t)stats.bytes_total);
 }
 
 /** ahead_us, round_trip_us: the receiver's clock against ours; null while nothing is known. */
@@ -125,13 +128,15 @@ report_repair(struct evc_relay *relay)
 
     evc_repair_stats(relay->repair, &stats);
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "items",
-        (json_int_t)stats.items, "asked", (json_int_t)stats.asked_total, "two_writers",
-        (json_int_t)stats.two_writers_total, "inversions", (json_int_t)stats.inversions_total,
-        "blind", (json_int_t)stats.blind_total, "clean", (json_int_t)stats.clean_total, "changed",
-        (json_int_t)stats.changed_total, "restamped", (json_int_t)stats.restamped_total,
-        "announced", (json_int_t)stats.reshipped_total, "gone", (json_int_t)stats.gone_total,
-        "retries", (json_int_t)stats.retries_total, "abandoned", (json_int_t)stats.abandoned_total,
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "items",
+        (json_int_t)stats.items, "waiting", (json_int_t)stats.retrying, "carried",
+        (json_int_t)stats.carried_total, "crowded", (json_int_t)stats.crowded_total, "asked",
+        (json_int_t)stats.asked_total, "two_writers", (json_int_t)stats.two_writers_total,
+        "inversions", (json_int_t)stats.inversions_total, "blind", (json_int_t)stats.blind_total,
+        "clean", (json_int_t)stats.clean_total, "changed", (json_int_t)stats.changed_total,
+        "restamped", (json_int_t)stats.restamped_total, "announced",
+        (json_int_t)stats.reshipped_total, "gone", (json_int_t)stats.gone_total, "retries",
+        (json_int_t)stats.retries_total, "abandoned", (json_int_t)stats.abandoned_total,
         "partitions", report_partitions(&relay->repair_group));
 }
 

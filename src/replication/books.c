@@ -34,6 +34,7 @@ struct evc_books {
     uint64_t position; /* everything before it is folded */
     uint64_t position_saved;
     uint64_t open_events;
+    uint64_t failing_since_us;
     struct evc_list batches; /* open or waiting to be folded, in order */
     struct evc_pool pool;
     struct producer *producers;
@@ -188,6 +189,40 @@ bool
 evc_books_has_room(const struct evc_books *books)
 {
     return books->pool.in_use < EVC_BOOKS_BATCHES_MAX;
+}
+
+bool
+evc_batch_is_pinned(const struct evc_batch *batch)
+{
+    return batch->books->pool.in_use > EVC_BOOKS_BATCHES_MAX / 2;
+}
+
+void
+evc_books_forget_failing(struct evc_books *books)
+{
+    books->failing_since_us = 0;
+}
+
+void
+evc_batch_note_failing(struct evc_batch *batch, uint64_t since_us)
+{
+    struct evc_books *books = batch->books;
+
+    if (books->failing_since_us == 0 || since_us < books->failing_since_us) {
+        books->failing_since_us = since_us;
+    }
+}
+
+uint64_t
+evc_books_failing_since_us(const struct evc_books *books)
+{
+    return books->failing_since_us;
+}
+
+bool
+evc_batch_is_abandoned(const struct evc_batch *batch)
+{
+    return batch->books->is_abandoned;
 }
 
 static void

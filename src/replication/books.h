@@ -31,7 +31,7 @@
 #include "replication/outcome.h"
 
 enum {
-    EVC_BOOKS_BATCHES_MAX = 4096,   /* open per partition */
+    EVC_BOOKS_BATCHES_MAX = 16384,  /* open, or closed behind an open one, per partition */
     EVC_BOOKS_PRODUCERS_MAX = 2048, /* remembered per partition; the longest silent is forgotten */
 };
 
@@ -86,6 +86,26 @@ evc_batch_first_seq(const struct evc_batch *batch)
 
 /** Whether there is room to open another batch. */
 bool evc_books_has_room(const struct evc_books *books);
+
+/**
+ * Whether an event of the batch holds up too many others: its partition's books are half full
+ * because the position cannot move past what is open. Whoever keeps an event that cannot end now
+ * carries it (EVC_EVENT_CARRIED).
+ */
+bool evc_batch_is_pinned(const struct evc_batch *batch);
+
+/**
+ * Since when (Unix microseconds) attempts at an event of the partition have failed, carried or not:
+ * the earliest noted since the last evc_books_forget_failing; 0: none. What is carried is new in
+ * the queue; this is how its age stays visible.
+ */
+void evc_books_forget_failing(struct evc_books *books);
+void evc_batch_note_failing(struct evc_batch *batch, uint64_t since_us);
+uint64_t evc_books_failing_since_us(const struct evc_books *books);
+
+/** Whether the batch's partition is another's now (evc_books_abandon): its events come again there.
+ */
+bool evc_batch_is_abandoned(const struct evc_batch *batch);
 
 /** What a record's numbers say when its batch is opened. */
 struct evc_books_opened {

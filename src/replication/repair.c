@@ -96,6 +96,8 @@ evc_repair_set_state(struct evc_repair_item *item, enum evc_repair_state state)
 {
     item->repair->active_count -= state_is_active(item->state);
     item->repair->active_count += state_is_active(state);
+    item->repair->retrying_count -= item->state == EVC_REPAIR_RETRYING;
+    item->repair->retrying_count += state == EVC_REPAIR_RETRYING;
     item->state = state;
 }
 
@@ -184,8 +186,9 @@ end_item(struct evc_repair_item *item, enum evc_outcome outcome)
     item->look_again = false;
     item->rounds = 0;
     item->wait.attempts = 0;
+    item->failed_us = item->failed_for_us = 0;
     if (item->batch) {
-        item->first_us = item->repair->now->mono_us;
+        item->first_us = item->held_us = item->repair->now->mono_us;
         settle(item);
     } else {
         item_remove(item);
@@ -232,14 +235,75 @@ count_abandoned(struct evc_repair *repair, struct evc_slice key, evc_version ver
     }
 }
 
+/* --- what cannot be repaired now --- */
+
+/** For how long attempts have failed, those before it was carried included. */
+static uint64_t
+failing_us(const struct evc_repair_item *item)
+{
+    uint64_t now_us = item->repair->now->mono_us;
+
+    return item->failed_for_us + (item->failed_us != 0 ? now_us - item->failed_us : 0);
+}
+
+/**
+ * Asks for the repair anew, through the queue, and ends it here. That is in the journal, which
+ * survives this process, before the position may pass it. False: the journal is full.
+ */
+static bool
+carry(struct evc_repair_item *item)
+{
+    struct evc_repair *repair = item->repair;
+    const struct evc_repair_wish *wish = &item->wish;
+    bool must_announce =
+        item->has_changed || item->has_restamped || wish->want_reship || wish->has_unknown;
+    const struct evc_event again = {
+        .op = EVC_EVENT_SET,
+        .flags = (uint8_t)(EVC_EVENT_REPAIR | EVC_EVENT_CARRIED |
+                           (wish->known == 0 ? EVC_EVENT_UNKNOWN
+                            : must_announce  ? EVC_EVENT_RESHIP
+                                             : 0)),
+        .key = evc_key_entry_key(&item->key),
+        .version = wish->known,
+        .expiry_s = wish->known_expiry_s,
+        .written_us = repair->now->unix_us - failing_us(item),
+        .only = (uint8_t)evc_version_region(repair->clock->writer),
+    };
+
+    /* Where the partition is another's now, that one has the event already. */
+    if (!evc_batch_is_abandoned(item->batch) && !evc_event_sink_append(repair->sink, &again)) {
+        item->held_us = repair->now->mono_us; /* not before as much time has passed again */
+        return false;
+    }
+    repair->stats.carried_total++;
+    end_item(item, EVC_OUTCOME_COALESCED);
+    return true;
+}
+
+static bool
+is_held_too_long(const struct evc_repair_item *item)
+{
+    return item->repair->now->mono_us - item->held_us >=
+               (uint64_t)item->repair->options.hold_ms * 1000 ||
+           evc_batch_is_pinned(item->batch) || evc_batch_is_abandoned(item->batch);
+}
+
 void
 evc_repair_retry_later(struct evc_repair_item *item)
 {
     struct evc_repair *repair = item->repair;
+    bool is_crowded = repair->retrying_count >= repair->options.items_max / 2;
 
-    if (repair->now->mono_us - item->first_us > repair->options.abandon_after_us) {
+    if (item->failed_us == 0) {
+        item->failed_us = repair->now->mono_us;
+    }
+    if (is_crowded || failing_us(item) > repair->options.abandon_after_us) {
+        repair->stats.crowded_total += is_crowded;
         count_abandoned(repair, evc_key_entry_key(&item->key), item->wish.known, false);
         end_item(item, EVC_OUTCOME_ABANDONED);
+        return;
+    }
+    if (is_held_too_long(item) && carry(item)) {
         return;
     }
     repair->stats.retries_total++;
@@ -271,6 +335,7 @@ join(struct evc_repair_item *item, struct evc_batch *batch)
 {
     if (!item->batch) {
         item->batch = batch;
+        item->held_us = item->repair->now->mono_us;
         settle(item);
     } else if (item->state == EVC_REPAIR_SETTLING) {
         evc_batch_outcome(batch, EVC_OUTCOME_COALESCED);
@@ -281,6 +346,19 @@ join(struct evc_repair_item *item, struct evc_batch *batch)
         item->next_batch = batch;
     } else {
         evc_batch_outcome(batch, EVC_OUTCOME_COALESCED);
+    }
+}
+
+/** A zone did not answer in a repair before this one, which goes on with its clock. */
+static void
+note_carried(struct evc_repair_item *item, const struct evc_event *event)
+{
+    const struct evc_moment *now = item->repair->now;
+    uint64_t age_us = now->unix_us > event->written_us ? now->unix_us - event->written_us : 0;
+
+    item->look_again = true;
+    if (age_us > item->failed_for_us) {
+        item->failed_for_us = age_us;
     }
 }
 
@@ -299,6 +377,9 @@ ask(struct evc_repair *repair, struct evc_batch *batch, const struct evc_event *
         evc_repair_note_known(&item->asked, event->version, event->expiry_s);
     }
     item->asked.want_reship |= (event->flags & EVC_EVENT_RESHIP) != 0;
+    if (event->flags & EVC_EVENT_CARRIED) {
+        note_carried(item, event);
+    }
     join(item, batch);
 }
 
@@ -379,6 +460,24 @@ evc_repair_tick(struct evc_repair *repair)
     }
 }
 
+static void
+note_failing(struct evc_list *link)
+{
+    struct evc_repair_item *item = item_of_link(link);
+
+    if (item->failed_us != 0 || item->failed_for_us != 0) {
+        evc_batch_note_failing(item->batch, item->repair->now->unix_us - failing_us(item));
+    }
+}
+
+void
+evc_repair_note_failing(const struct evc_repair *repair)
+{
+    evc_list_visit(&repair->settling, note_failing);
+    evc_list_visit(&repair->active, note_failing);
+    evc_retry_visit(&repair->retry, note_failing);
+}
+
 bool
 evc_repair_is_idle(const struct evc_repair *repair)
 {
@@ -390,4 +489,5 @@ evc_repair_stats(const struct evc_repair *repair, struct evc_repair_stats *ret)
 {
     *ret = repair->stats;
     ret->items = repair->pool.in_use;
+    ret->retrying = repair->retrying_count;
 }

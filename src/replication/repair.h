@@ -18,6 +18,10 @@
  * which would also win over what another region has written since. If what was known has expired
  * meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
  * version beyond the drift bound is abandoned.
+ * Carried: a repair that has failed for hold_ms, or behind which the books fill up, is
+ * asked for anew through the queue and ends as coalesced, so that the position moves on
+ * (replication/ship.h says why). One that has failed for abandon_after_us in all is given up, and
+ * so is one more than half of items_max that wait for a zone.
  * Reship: what was changed is announced. Repairs of one key coalesce into one.
  */
 #ifndef EVC_REPLICATION_REPAIR_H
@@ -29,7 +33,8 @@
 #include "replication/books.h"
 
 enum {
-    EVC_REPAIR_ITEMS_MAX_DEFAULT = 65536,   /* keys under repair */
+    EVC_REPAIR_ITEMS_MAX_DEFAULT = 65536, /* keys under repair */
+    EVC_REPAIR_HOLD_MS_DEFAULT = 10000,
     EVC_REPAIR_RECENT_MAX_DEFAULT = 524288, /* events remembered for the window: 64 bytes each */
 };
 
@@ -39,6 +44,7 @@ struct evc_repair_options {
     uint32_t settle_us; /* wait before reading: the write timeout and a little */
     uint32_t zone_timeout_us;
     uint32_t retry_min_ms, retry_max_ms;
+    uint32_t hold_ms; /* for so long a repair that fails keeps its batch open */
     uint64_t abandon_after_us;
     uint32_t tombstone_ttl_s;
     /**
@@ -53,6 +59,9 @@ struct evc_repair_options {
 
 struct evc_repair_stats {
     uint64_t items;
+    uint64_t retrying; /* of those, wait for a zone that did not answer */
+    uint64_t carried_total;
+    uint64_t crowded_total; /* given up because too many waited */
     uint64_t asked_total, two_writers_total, inversions_total, blind_total;
     uint64_t clean_total; /* looked at, nothing to do */
     uint64_t changed_total, restamped_total, reshipped_total, gone_total;
@@ -88,6 +97,9 @@ void evc_repair_forget(struct evc_repair *repair, unsigned partition);
 
 /** Starts what is due. Call at least every EVC_LOOP_TICK_MS. */
 void evc_repair_tick(struct evc_repair *repair);
+
+/** Tells the books (evc_batch_note_failing) of every repair whose attempts fail. */
+void evc_repair_note_failing(const struct evc_repair *repair);
 
 bool evc_repair_is_idle(const struct evc_repair *repair);
 void evc_repair_stats(const struct evc_repair *repair, struct evc_repair_stats *ret);

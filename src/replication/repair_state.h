@@ -64,8 +64,11 @@ struct evc_repair_item {
     bool look_again;  /* a zone did not answer in this repair: look a second time */
     bool has_raced;
     uint8_t rounds;
-    unsigned pending;  /* operations on their way, and one hold while they are submitted */
-    uint64_t first_us; /* when the repair was asked for */
+    unsigned pending;       /* operations on their way, and one hold while they are submitted */
+    uint64_t first_us;      /* when the repair was asked for */
+    uint64_t held_us;       /* since when the batch waits */
+    uint64_t failed_us;     /* when an attempt first failed; 0: none has */
+    uint64_t failed_for_us; /* for so long it had failed already when it was carried */
     struct evc_repair_goal goal;
     struct evc_key_entry key;
     struct evc_repair_zone zone[];
@@ -85,6 +88,7 @@ struct evc_repair {
     struct evc_list active;
     struct evc_retry retry;
     uint32_t active_count;
+    uint32_t retrying_count;
 };
 
 static inline bool

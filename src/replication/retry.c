@@ -50,6 +50,14 @@ evc_retry_pop_due(struct evc_retry *retry, uint64_t now_us)
     return NULL;
 }
 
+void
+evc_retry_visit(const struct evc_retry *retry, void (*visit)(struct evc_list *link))
+{
+    for (unsigned i = 0; i < EVC_RETRY_STEPS; i++) {
+        evc_list_visit(&retry->steps[i], visit);
+    }
+}
+
 struct evc_retry_link *
 evc_retry_pop_any(struct evc_retry *retry)
 {

@@ -35,6 +35,9 @@ void evc_retry_wait(struct evc_retry *retry, struct evc_retry_link *link, uint64
 /** One that is due, on no list any more, or NULL. */
 struct evc_retry_link *evc_retry_pop_due(struct evc_retry *retry, uint64_t now_us);
 
+/** Calls visit for each that waits; it must not change the lists. */
+void evc_retry_visit(const struct evc_retry *retry, void (*visit)(struct evc_list *link));
+
 /** Any that waits, due or not, on no list any more, or NULL: to empty it. */
 struct evc_retry_link *evc_retry_pop_any(struct evc_retry *retry);
 

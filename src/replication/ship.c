@@ -126,6 +126,8 @@ set_state(struct evc_ship_item *item, enum evc_ship_state state)
 
     ship->active_count -= state_is_active(item->state);
     ship->active_count += state_is_active(state);
+    ship->later_count -= item->state == EVC_SHIP_LATER;
+    ship->later_count += state == EVC_SHIP_LATER;
     item->state = state;
 }
 
@@ -207,15 +209,15 @@ next_is_spoken_for(const struct evc_ship_item *item)
              evc_version_writer(next) == evc_version_writer(item->sent_version)));
 }
 
-void
-evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome)
+/** The current event has its outcome: the next one takes its place. */
+static void
+pass_on(struct evc_ship_item *item)
 {
-    if (outcome == EVC_OUTCOME_ABANDONED || outcome == EVC_OUTCOME_LATE) {
-        tell_trouble(item, true, outcome);
-    }
-    end_event(item->ship, item->key.hash, &item->current, item->wait.attempts, outcome);
     if (item->next.batch && next_is_spoken_for(item)) {
         end_event(item->ship, item->key.hash, &item->next, 0, EVC_OUTCOME_COALESCED);
+    }
+    if (item->sent_version != 0) {
+        item->stale_us = 0; /* the destination has it */
     }
     if (!item->next.batch) {
         set_state(item, EVC_SHIP_READY);
@@ -225,7 +227,18 @@ evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome)
     item->current = item->next;
     item->next.batch = NULL;
     item->wait.attempts = 0;
+    item->first_us = 0;
     evc_ship_make_ready(item);
+}
+
+void
+evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome)
+{
+    if (outcome == EVC_OUTCOME_ABANDONED || outcome == EVC_OUTCOME_LATE) {
+        tell_trouble(item, true, outcome);
+    }
+    end_event(item->ship, item->key.hash, &item->current, item->wait.attempts, outcome);
+    pass_on(item);
 }
 
 static void
@@ -242,17 +255,117 @@ record_lag(const struct evc_ship_item *item)
                          now_us > from_us ? now_us - from_us : 0);
 }
 
+/* --- what cannot be settled now --- */
+
+static uint64_t
+age_us(const struct evc_ship_item *item, uint64_t unix_us)
+{
+    uint64_t now_us = item->ship->now->unix_us;
+
+    return now_us > unix_us ? now_us - unix_us : 0;
+}
+
+/** For how long attempts at the key fail, whatever event they were for. */
+static uint64_t
+stale_us(const struct evc_ship_item *item)
+{
+    return item->stale_us != 0 ? item->ship->now->mono_us - item->stale_us : 0;
+}
+
+/** A carried event knows how long that has gone on. */
+static void
+note_stale(struct evc_ship_item *item, const struct evc_ship_event *arrived)
+{
+    if (arrived->flags & EVC_EVENT_CARRIED) {
+        uint64_t now_us = item->ship->now->mono_us;
+        uint64_t age = age_us(item, arrived->written_us);
+        uint64_t since_us = now_us > age ? now_us - age : 1;
+
+        if (item->stale_us == 0 || since_us < item->stale_us) {
+            item->stale_us = since_us;
+        }
+    }
+}
+
+/**
+ * For how long attempts at the current event have failed, those before it was carried included: no
+ * longer than at its key, and no longer than it has been there.
+ */
+static uint64_t
+failing_us(const struct evc_ship_item *item)
+{
+    uint64_t key_us, event_us;
+
+    if (!(item->current.flags & EVC_EVENT_CARRIED)) {
+        return item->first_us != 0 ? item->ship->now->mono_us - item->first_us : 0;
+    }
+    key_us = age_us(item, item->current.written_us);
+    event_us = age_us(item, evc_version_unix_ms(item->current.version) * 1000);
+    return key_us < event_us ? key_us : event_us;
+}
+
+/**
+ * Puts the event into the queue again and ends it here. It is in the journal, which survives this
+ * process, before the position may pass it. False: the journal is full.
+ */
+static bool
+carry(struct evc_ship_item *item)
+{
+    struct evc_ship *ship = item->ship;
+    const struct evc_event again = {
+        .op = (enum evc_event_op)item->current.op,
+        .flags = item->current.flags | EVC_EVENT_CARRIED,
+        .key = evc_ship_item_key(item),
+        .version = item->current.version,
+        .expiry_s = item->current.expiry_s,
+        .written_us = ship->now->unix_us - stale_us(item),
+        .only = ship->options.destination,
+    };
+    struct evc_batch *batch = item->current.batch;
+
+    /* Where the partition is another's now, that one has the event already. */
+    if (!evc_batch_is_abandoned(batch) && !evc_event_sink_append(ship->sink, &again)) {
+        item->first_us = ship->now->mono_us; /* not before as much time has passed again */
+        return false;
+    }
+    ship->stats.carried_total++;
+    item->current.batch = NULL;
+    item->sent_version = 0;
+    evc_batch_outcome(batch, EVC_OUTCOME_COALESCED);
+    pass_on(item);
+    return true;
+}
+
+/** Whether what fails keeps too much from moving on. */
+static bool
+is_held_too_long(const struct evc_ship_item *item)
+{
+    const struct evc_batch *batch = item->current.batch;
+
+    return item->ship->now->mono_us - item->first_us >=
+               (uint64_t)item->ship->options.hold_ms * 1000 ||
+           evc_batch_is_pinned(batch) || evc_batch_is_abandoned(batch);
+}
+
 void
 evc_ship_retry_later(struct evc_ship_item *item)
 {
     struct evc_ship *ship = item->ship;
+    bool is_crowded = ship->later_count >= ship->options.items_max / 2;
 
-    if (item->wait.attempts == 0) {
+    if (item->first_us == 0) {
         item->first_us = ship->now->mono_us; /* waiting for the link or the window is no failure */
     }
-    if (ship->now->mono_us - item->first_us > ship->options.abandon_after_us) {
+    if (item->stale_us == 0) {
+        item->stale_us = ship->now->mono_us;
+    }
+    if (is_crowded || failing_us(item) > ship->options.abandon_after_us) {
+        ship->stats.crowded_total += is_crowded;
         item->sent_version = 0;
         evc_ship_end_current(item, EVC_OUTCOME_ABANDONED);
+        return;
+    }
+    if (is_held_too_long(item) && carry(item)) {
         return;
     }
     ship->stats.retries_total++;
@@ -318,6 +431,9 @@ take_event(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_sli
         item->state = EVC_SHIP_READY;
         evc_list_push_back(&ship->ready, &item->wait.link);
     } else if (!state_is_active(item->state)) {
+        if (arrived->version > item->current.version) {
+            item->first_us = 0; /* no attempt at this one has failed */
+        }
         coalesce(item, &item->current, arrived);
     } else if (item->next.batch) {
         item->next_must_go |= is_echo || evc_version_writer(item->next.version) !=
@@ -327,6 +443,7 @@ take_event(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_sli
         item->next = *arrived;
         item->next_must_go = is_echo;
     }
+    note_stale(item, arrived);
 }
 
 void
@@ -351,7 +468,8 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
     if (ship->options.config) {
         policy = evc_config_policy_of(ship->options.config, event->key.ptr, event->key.len);
     }
-    if ((event->flags & EVC_EVENT_REPAIR) || policy == EVC_POLICY_NONE) {
+    if ((event->flags & EVC_EVENT_REPAIR) || policy == EVC_POLICY_NONE ||
+        ((event->flags & EVC_EVENT_CARRIED) && event->only != ship->options.destination)) {
         end_event(ship, evc_hash_key(event->key), &arrived, 0, EVC_OUTCOME_FILTERED);
         return;
     }
@@ -440,6 +558,25 @@ evc_ship_tick(struct evc_ship *ship)
     pump(ship);
 }
 
+static void
+note_failing(struct evc_list *link)
+{
+    struct evc_ship_item *item = item_of_link(link);
+    uint64_t longest_us = stale_us(item);
+
+    if (longest_us > 0) {
+        evc_batch_note_failing(item->current.batch, item->ship->now->unix_us - longest_us);
+    }
+}
+
+void
+evc_ship_note_failing(const struct evc_ship *ship)
+{
+    evc_list_visit(&ship->ready, note_failing);
+    evc_list_visit(&ship->active, note_failing);
+    evc_retry_visit(&ship->retry, note_failing);
+}
+
 bool
 evc_ship_is_idle(const struct evc_ship *ship)
 {
@@ -452,6 +589,7 @@ evc_ship_stats(const struct evc_ship *ship, struct evc_ship_stats *ret)
     *ret = ship->stats;
     ret->items = ship->pool.in_use;
     ret->active = ship->active_count;
+    ret->later = ship->later_count;
 }
 
 void
@@ -476,6 +614,6 @@ evc_ship_explain(const struct evc_ship *ship, struct evc_slice key, struct evc_s
         ret->state = states[item->state];
         ret->current = trail_of(&item->current, hash);
         ret->current.attempts = item->wait.attempts;
-        ret->failing_us = item->wait.attempts > 0 ? ship->now->mono_us - item->first_us : 0;
+        ret->failing_us = failing_us(item);
     }
 }

@@ -11,8 +11,15 @@
  *   offered ─▶ READING (local zone; the others while what is found is older than the event)
  *                 ├─▶ found ─▶ SENDING ─▶ answered: outcome, and lag of what was applied
  *                 ├─▶ in no zone: tombstone there (gone) ─▶ SENDING as a delete
- *                 ├─▶ a zone did not answer, or the receiver could not: LATER (back-off)
+ *                 ├─▶ a zone did not answer, or the receiver could not: LATER (back-off),
+ *                 │   and when that goes on: carried
  *                 └─▶ the link is down or full: READY, until it can take items again
+ *
+ * Carried: an event that cannot end keeps the queue's position, and with it everything the queue
+ * holds, in its place. So one that has failed for hold_ms, or behind which the books fill
+ * up, is put into the queue again (for this destination only) and ends as coalesced. A key that has
+ * failed for abandon_after_us in all is given up, and so is one more than half of items_max that
+ * wait: what a dead node holds up must not take the room of all others.
  *
  * Rules kept here: newest; gone; newer read and older read (a repair event through the sink).
  * Values are never kept: each attempt reads again and composes straight into the link's buffer.
@@ -29,7 +36,8 @@
 #include "topology/config.h"
 
 enum {
-    EVC_SHIP_ITEMS_MAX_DEFAULT = 32768, /* keys on their way per destination */
+    EVC_SHIP_ITEMS_MAX_DEFAULT = 65536, /* keys on their way per destination */
+    EVC_SHIP_HOLD_MS_DEFAULT = 10000,
     EVC_SHIP_TRAIL_MAX_DEFAULT = 32768, /* 1.3 MiB per destination */
 };
 
@@ -45,9 +53,11 @@ struct evc_ship_link {
 
 struct evc_ship_options {
     const struct evc_config *config; /* policies; NULL: copy everything */
+    uint8_t destination;             /* the region's index */
     uint32_t items_max;
     uint32_t read_timeout_us;
     uint32_t retry_min_ms, retry_max_ms;
+    uint32_t hold_ms;          /* for so long an event that fails keeps its batch open */
     uint64_t abandon_after_us; /* a key that cannot be read or sent for so long is given up */
     uint32_t tombstone_ttl_s;
     uint32_t trail_max;              /* ended events to remember; 0: none */
@@ -65,7 +75,9 @@ struct evc_ship_options {
 struct evc_ship_stats {
     uint64_t items;  /* keys on their way */
     uint64_t active; /* of those, being read or sent; the others wait */
-    uint64_t reads_total, reads_further_total, sends_total, retries_total;
+    uint64_t later;  /* of those that wait, after a failure */
+    uint64_t reads_total, reads_further_total, sends_total, retries_total, carried_total;
+    uint64_t crowded_total; /* given up because too many waited */
     uint64_t repairs_total, gone_total, bytes_total;
 };
 
@@ -111,6 +123,9 @@ void evc_ship_on_link_ready(struct evc_ship *ship);
 void evc_ship_tick(struct evc_ship *ship);
 
 /** True when no item is left. */
+/** Tells the books (evc_batch_note_failing) of every event whose attempts fail. */
+void evc_ship_note_failing(const struct evc_ship *ship);
+
 bool evc_ship_is_idle(const struct evc_ship *ship);
 
 void evc_ship_stats(const struct evc_ship *ship, struct evc_ship_stats *ret);

@@ -50,7 +50,8 @@ struct evc_ship_item {
     evc_version best_version;
     evc_version sent_version;
     enum evc_outcome outcome; /* instead of what the receiver says; EVC_OUTCOME_MAX: as it says */
-    uint64_t first_us;        /* when an attempt at the current event first failed */
+    uint64_t first_us;        /* when an attempt at the current event first failed; 0: none has */
+    uint64_t stale_us; /* since when attempts at the key fail, whatever event; 0: they do not */
     struct evc_ship_event current;
     struct evc_ship_event next; /* the newest that arrived since the current one was read */
     bool next_must_go;          /* nothing sent before speaks for it */
@@ -68,6 +69,7 @@ struct evc_ship {
     bool is_blocked; /* the link refused; evc_ship_on_link_ready lifts it */
     bool is_pumping;
     uint32_t active_count;
+    uint32_t later_count;
     struct evc_list ready;
     struct evc_retry retry;
     struct evc_list active;

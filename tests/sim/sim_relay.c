@@ -21,6 +21,7 @@ enum {
     SETTLE_US = 600 * 1000,
     RETRY_MS_MIN = 10,
     RETRY_MS_MAX = 1000,
+    HOLD_MS = 1500, /* short, so that much is carried */
     ABANDON_S = 600,
     POLL_RECORDS_MAX = 4,
     COMMIT_CHANCE = 400, /* production commits less often than it polls */
@@ -54,6 +55,7 @@ start_repair(struct sim_process *process, struct relay_group *group)
         .zone_timeout_us = ZONE_TIMEOUT_US,
         .retry_min_ms = RETRY_MS_MIN,
         .retry_max_ms = RETRY_MS_MAX,
+        .hold_ms = HOLD_MS,
         .abandon_after_us = UINT64_C(1000000) * ABANDON_S,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
         .rules_off = world->options.rules_off,
@@ -69,10 +71,12 @@ start_ship(struct sim_process *process, struct relay_group *group, unsigned regi
 {
     const struct sim_world *world = process->world;
     struct evc_ship_options options = {
+        .destination = (uint8_t)region,
         .items_max = ITEMS_MAX,
         .read_timeout_us = ZONE_TIMEOUT_US,
         .retry_min_ms = RETRY_MS_MIN,
         .retry_max_ms = RETRY_MS_MAX,
+        .hold_ms = HOLD_MS,
         .abandon_after_us = UINT64_C(1000000) * ABANDON_S,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
         .rules_off = world->options.rules_off,

@@ -291,6 +291,62 @@ def test_faults__region_is_away__delays_only_itself(system, outage):
     assert set(s.values(b"o" + keys[0]).values()) == {b"from oregon 2"}
 
 
+# --- one node of many is away, for long ---
+
+def keys_of(zone, node, count, prefix):
+    """So many keys of one node of a zone."""
+    found, number = [], 0
+    while len(found) < count:
+        key = b"%s-%d" % (prefix, number)
+        if zone.owner(key) == node:
+            found.append(key)
+        number += 1
+    return found
+
+
+def write_for(client, seconds, hung, alive):
+    """One write after another, so that there are many batches; every fourth is for the node that hangs."""
+    deadline = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < deadline:
+        key = hung[number % len(hung)] if number % 4 == 0 else alive[number % len(alive)]
+        client.set(key, b"%d" % number)
+        number += 1
+    return number
+
+
+def wait_value(zone, key, value, limit=5.0):
+    deadline = time.monotonic() + limit
+    with memcache.Client(zone.nodes[zone.owner(key)]) as node:
+        while node.peek(key).value != value:
+            assert time.monotonic() < deadline, node.peek(key)
+            time.sleep(0.05)
+
+
+def test_faults__a_node_of_a_destination_hangs__holds_up_its_own_keys_only(system):
+    """The only copy of those keys there. What cannot be settled must not keep the queue's position, or all stops behind it."""
+    s = system(regions=2, zones=1, nodes=2, partitions=1)
+    zone = s.regions["oregon"].zones[0]
+    hung, alive = keys_of(zone, 0, 50, b"hung"), keys_of(zone, 1, 50, b"alive")
+    client = s.proxy("virginia")
+    write_all(client, hung + alive, b"before")
+    s.wait_quiet()
+    s.kill("oregon/node/oregon-a/0", signal.SIGSTOP)
+    writes = write_for(client, 22.0, hung, alive)
+    assert writes > 8192, writes  # of one partition, each about a batch of its own
+    client.set(alive[0], b"after")
+    wait_value(zone, alive[0], b"after")
+    _, document = s.status()
+    pair = pair_of(document, "virginia", "oregon")
+    assert pair["outcomes"]["abandoned"] == 0 and pair["in_flight"] < writes / 2, pair
+    assert any(cell["state"] == "stalled" for cell in pair["partitions"]), pair
+    s.kill("oregon/node/oregon-a/0", signal.SIGCONT)
+    document = s.wait_quiet(60.0)
+    pair = pair_of(document, "virginia", "oregon")
+    assert pair["lost"] == 0 and pair["unexplained"] == 0 and pair["outcomes"]["abandoned"] == 0, pair
+    s.assert_converged(hung + alive)
+
+
 # --- queue and journal are full ---
 
 def feeders(document):

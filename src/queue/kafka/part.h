@@ -24,7 +24,7 @@
 #include "queue/queue.h"
 
 enum {
-    EVC_KAFKA_OPEN_MAX = 8192 /* records handed out and not committed past, per partition */
+    EVC_KAFKA_OPEN_MAX = 16384 /* records handed out and not committed past, per partition */
 };
 
 /** A record that was handed out. */

@@ -15,6 +15,8 @@
 #define NOW_US UINT64_C(1767225600000000)
 
 enum {
+    HOLD_MS = 60000,
+    SHORT_HOLD_MS = 3000,
     WINDOW_MS = 500,
     SETTLE_MS = 550,
     RELAY_SLOT = 768
@@ -54,7 +56,7 @@ note_abandoned(void *ctx, struct evc_slice key, evc_version version, bool is_too
 }
 
 static void
-make_repair(uint32_t recent_max)
+make_repair(uint32_t recent_max, uint32_t hold_ms)
 {
     evc_repair_destroy(f.repair);
     assert_int_equal(evc_repair_create(&f.zones.port, &f.clock, &f.now, &f.sink.sink,
@@ -66,6 +68,7 @@ make_repair(uint32_t recent_max)
                                            .zone_timeout_us = 100000,
                                            .retry_min_ms = 10,
                                            .retry_max_ms = 100,
+                                           .hold_ms = hold_ms,
                                            .abandon_after_us = 5000000,
                                            .tombstone_ttl_s = 3600,
                                            .on_abandoned = note_abandoned,
@@ -85,7 +88,7 @@ setup(void **state)
     evc_version_clock_init(&f.clock, evc_version_writer_make(0, RELAY_SLOT),
                            EVC_VERSION_DRIFT_MS_DEFAULT);
     f.books = evc_books_create();
-    make_repair(64);
+    make_repair(64, HOLD_MS);
     return 0;
 }
 
@@ -433,7 +436,7 @@ outgrow_memory(void)
 {
     char key[16];
 
-    make_repair(4);
+    make_repair(4, HOLD_MS);
     for (unsigned i = 0; i < 8; i++) {
         snprintf(key, sizeof(key), "key-%u", i);
         offer_at(version_of(i, 1), 0, key, f.now.unix_us);
@@ -467,7 +470,7 @@ static void
 test_repair__newest_of_a_third_writer_past_memory__is_looked_at(void **state)
 {
     (void)state;
-    make_repair(1);
+    make_repair(1, HOLD_MS);
     offer_at(version_of(9, 2), 0, "key", f.now.unix_us);
     skip_ms(10000);
     offer_at(version_of(1, 1), 0, "key", f.now.unix_us); /* older, later */
@@ -485,6 +488,66 @@ test_repair__version_beyond_drift__is_abandoned(void **state)
     offer(version_of(1000 + EVC_VERSION_DRIFT_MS_DEFAULT + 1000, 1), EVC_EVENT_REPAIR);
     assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
     assert_true(f.told_too_far_ahead);
+}
+
+static void
+test_repair__a_zone_away_for_long__is_carried_and_the_position_moves(void **state)
+{
+    evc_version version = version_of(1, 1);
+    const struct evc_event *again = &f.sink.events[0];
+    uint64_t failed_us;
+    bool has_moved;
+
+    (void)state;
+    make_repair(64, SHORT_HOLD_MS);
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    offer(version, EVC_EVENT_REPAIR);
+    failed_us = f.now.unix_us + SETTLE_MS * 1000;
+    pass_ms(SHORT_HOLD_MS - 500);
+    assert_int_equal(f.sink.count, 0);
+    pass_ms(1000);
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(again->flags, EVC_EVENT_REPAIR | EVC_EVENT_CARRIED);
+    assert_int_equal(again->version, version);
+    assert_in_range(again->written_us, failed_us - 50000, failed_us + 50000);
+    assert_int_equal(outcome(EVC_OUTCOME_COALESCED), 1);
+    assert_int_equal(evc_books_position(f.books, &has_moved), 1);
+    assert_true(evc_repair_is_idle(f.repair));
+}
+
+/** What a zone that was silent had been sent may land after the look that follows. */
+static void
+test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure(void **state)
+{
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    fake_zone_put(&f.zones.zone[1], version, "value");
+    offer_at(version, EVC_EVENT_REPAIR | EVC_EVENT_CARRIED, "key", f.now.unix_us - 1000000);
+    pass_ms(SETTLE_MS + 50);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 0);
+    pass_ms(SETTLE_MS + 50);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    offer_at(version, EVC_EVENT_REPAIR | EVC_EVENT_CARRIED, "key", f.now.unix_us - 4900000);
+    pass_ms(SETTLE_MS + 500);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+}
+
+static void
+test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown(void **state)
+{
+    (void)state;
+    make_repair(64, SHORT_HOLD_MS);
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    offer(version_of(1, 1), EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN);
+    pass_ms(SHORT_HOLD_MS + 500);
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(f.sink.events[0].flags,
+                     EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN | EVC_EVENT_CARRIED);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -515,6 +578,9 @@ main(void)
         CASE(test_repair__another_writer_past_memory__is_looked_at),
         CASE(test_repair__newest_of_a_third_writer_past_memory__is_looked_at),
         CASE(test_repair__version_beyond_drift__is_abandoned),
+        CASE(test_repair__a_zone_away_for_long__is_carried_and_the_position_moves),
+        CASE(test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure),
+        CASE(test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,8 @@
 
 #define NOW_US UINT64_C(1767225600000000)
 #define ABANDON_US (UINT64_C(10) * 1000 * 1000)
+#define HOLD_MS 4000
+#define DESTINATION 3
 
 enum {
     SENT_MAX = 64
@@ -41,6 +43,7 @@ struct fixture {
     uint64_t position, seq;
     unsigned retried, troubled; /* told by on_trouble */
     uint8_t trouble;            /* the last outcome it was told */
+    bool is_any_key;
 };
 
 static struct fixture f;
@@ -81,7 +84,7 @@ count_trouble(void *ctx, struct evc_slice key, const struct evc_trail_event *eve
 {
     struct fixture *fixture = ctx;
 
-    assert_true(evc_slice_equal(key, EVC_SLICE("key")));
+    assert_true(fixture->is_any_key || evc_slice_equal(key, EVC_SLICE("key")));
     fixture->retried += !has_ended;
     fixture->troubled += has_ended;
     fixture->trouble = event->outcome;
@@ -94,10 +97,12 @@ make_ship(const struct evc_config *config)
     assert_int_equal(evc_ship_create(&f.zones.port, &f.now, &f.sink.sink, &f.link,
                                      &(struct evc_ship_options){
                                          .config = config,
+                                         .destination = DESTINATION,
                                          .items_max = 16,
                                          .read_timeout_us = 100000,
                                          .retry_min_ms = 10,
                                          .retry_max_ms = 100,
+                                         .hold_ms = HOLD_MS,
                                          .abandon_after_us = ABANDON_US,
                                          .tombstone_ttl_s = 3600,
                                          .trail_max = 64,
@@ -546,6 +551,109 @@ test_ship__link_full__waits_until_it_is_ready(void **state)
     reply_last(EVC_APPLY_APPLIED);
 }
 
+/** The receiver cannot take it, again and again, for so long. */
+static void
+fail_for_ms(unsigned ms)
+{
+    for (unsigned passed = 0; passed < ms; passed += 100) {
+        if (f.sent_count == SENT_MAX) {
+            f.sent_count = 0;
+        }
+        pass_ms(100);
+        if (!evc_ship_is_idle(f.ship)) {
+            reply_last(EVC_APPLY_FAILED);
+        }
+    }
+}
+
+static void
+test_ship__fails_for_long__is_carried_and_the_position_moves(void **state)
+{
+    evc_version version = version_of(1, 1);
+    const struct evc_event *again = &f.sink.events[0];
+    bool has_moved;
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    offer_set(version);
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_FAILED);
+    fail_for_ms(HOLD_MS - 500);
+    assert_int_equal(f.sink.count, 0);
+    assert_int_equal(evc_books_position(f.books, &has_moved), 0);
+    fail_for_ms(1000);
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(again->flags, EVC_EVENT_CARRIED);
+    assert_int_equal(again->only, DESTINATION);
+    assert_int_equal(again->version, version);
+    assert_in_range(again->written_us, NOW_US, NOW_US + 1); /* since when it fails */
+    assert_int_equal(outcome(EVC_OUTCOME_COALESCED), 1);
+    assert_int_equal(evc_books_position(f.books, &has_moved), 1);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
+static void
+test_ship__carried_again_and_again__is_given_up_in_the_end(void **state)
+{
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    offer_set(version);
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_FAILED);
+    for (unsigned i = 0; i < 4; i++) {
+        fail_for_ms(HOLD_MS + 500);
+        if (f.sink.count > i) {
+            struct evc_event again = f.sink.events[i];
+
+            again.key = EVC_SLICE("key"); /* the sink keeps none */
+            offer(&again);
+            fake_zones_run(&f.zones);
+            reply_last(EVC_APPLY_FAILED);
+        }
+    }
+    assert_int_equal(f.sink.count, 2);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
+static void
+test_ship__carried_for_another_destination__is_not_for_this_one(void **state)
+{
+    (void)state;
+    offer(&(struct evc_event){.key = EVC_SLICE("key"),
+                              .flags = EVC_EVENT_CARRIED,
+                              .only = DESTINATION + 1,
+                              .version = version_of(1, 1)});
+    assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 1);
+}
+
+/** What a dead node holds up must leave room for the keys of the others. */
+static void
+test_ship__too_many_keys_wait__the_next_is_given_up(void **state)
+{
+    struct evc_ship_stats stats;
+
+    (void)state;
+    f.zones.zone[0].mood = f.zones.zone[1].mood = FAKE_REFUSES;
+    evc_ship_destroy(f.ship);
+    f.ship = NULL;
+    f.is_any_key = true;
+    make_ship(NULL);
+    for (unsigned i = 0; i < 12; i++) {
+        char key[8];
+
+        snprintf(key, sizeof(key), "key%u", i);
+        offer(&(struct evc_event){.key = evc_slice_str(key), .version = version_of(1, 1)});
+    }
+    evc_ship_stats(f.ship, &stats);
+    assert_int_equal(stats.later, 8);
+    assert_int_equal(stats.crowded_total, 4);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 0); /* behind those that wait */
+    assert_true(evc_ship_has_room(f.ship, 8));
+}
+
 static void
 test_ship__more_keys_than_items__has_no_room(void **state)
 {
@@ -587,6 +695,10 @@ main(void)
         CASE(test_ship__late_there__is_told),
         CASE(test_ship__link_lost__everything_on_its_way_is_sent_again),
         CASE(test_ship__link_full__waits_until_it_is_ready),
+        CASE(test_ship__fails_for_long__is_carried_and_the_position_moves),
+        CASE(test_ship__carried_again_and_again__is_given_up_in_the_end),
+        CASE(test_ship__carried_for_another_destination__is_not_for_this_one),
+        CASE(test_ship__too_many_keys_wait__the_next_is_given_up),
         CASE(test_ship__more_keys_than_items__has_no_room),
     };
 

@@ -66,3 +66,32 @@ def test_memory__a_client_asks_and_never_reads__is_bounded(system):
     assert most <= SULKING_MAX_KIB
     assert s.proxy("virginia").get("big") == b"x" * 100000  # others are served
     client.close()
+
+
+def sulk_after_short_replies(address):
+    """A client whose replies were short until it asks for many long ones, and reads none of them."""
+    client = socket.create_connection(memcache.split_address(address))
+    for _ in range(20):
+        client.sendall(b"get nothing\r\n")
+        assert client.recv(1 << 16) == b"END\r\n"
+    client.sendall(b"get" + b" big" * 60 + b"\r\n")
+    return client
+
+
+def test_memory__clients_that_never_read__hold_up_no_other(system):
+    s = system(regions=1, zones=1)
+    assert s.proxy("virginia").set("big", b"x" * 900_000) == b"STORED"
+    address = s.regions["virginia"].proxies[0]
+    sulking = [sulk_after_short_replies(address) for _ in range(3)]
+    deadline = time.monotonic() + SULKING_S
+    worst = 0.0
+    with memcache.Client(address) as client:
+        while time.monotonic() < deadline:
+            begin = time.monotonic()
+            assert client.ask("mn") == b"MN"
+            assert client.get("big") == b"x" * 900_000
+            worst = max(worst, time.monotonic() - begin)
+    print(f"beside {len(sulking)} clients that do not read, another waited {worst:.3f} s at most")
+    assert worst < 2.0
+    for client in sulking:
+        client.close()

@@ -319,3 +319,44 @@ def test_start__no_node_at_all__serves_errors_and_stops_cleanly(config, start):
         assert re.match(rb"SERVER_ERROR not enough zones", client.set("key", b"value"))
         assert client.ask("mn") == b"MN"
     assert process.stop() == 0
+
+
+def pipeline(address, ask, end, stop, seen):
+    """A client with a thousand requests on their way at any time, which reads every reply; counts what it reads."""
+    with socket.create_connection(memcache.split_address(address)) as client:
+        client.settimeout(LIMIT_S)
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                client.sendall(ask * 1000)
+                wanted = seen[0] + 1000
+                while seen[0] < wanted:
+                    data = client.recv(1 << 20)
+                    if not data:
+                        return
+                    seen[0] += data.count(end)
+
+
+def test_stop__clients_are_paused__the_proxy_ends_in_time(system):
+    """For want of room, of which a proxy that stops has none: that must not keep it busy."""
+    s = system(regions=1, zones=1)
+    address = s.regions["virginia"].proxies[0]
+    s.proxy("virginia").set("n", b"0")
+    s.proxy("virginia").set("big", b"x" * 50_000)
+    stop, counts = threading.Event(), [[0] for _ in range(4)]
+    threads = [threading.Thread(target=pipeline, args=(address, ask, b"\r\n", stop, seen), daemon=True)
+               for seen, ask in zip(counts, [b"incr n 1\r\n", b"get nothing\r\n"] * 2)]
+    for thread in threads:
+        thread.start()
+    sulking = socket.create_connection(memcache.split_address(address))
+    sulking.sendall(b"get big\r\n" * 1000)
+    deadline = time.monotonic() + LIMIT_S
+    while any(seen[0] < 5000 for seen in counts):
+        assert time.monotonic() < deadline, counts
+        time.sleep(0.02)
+    begin = time.monotonic()
+    s.wait_restarted("virginia/proxy/0", s.kill("virginia/proxy/0", signal.SIGTERM))
+    assert time.monotonic() - begin < 5.0
+    stop.set()
+    sulking.close()
+    for thread in threads:
+        thread.join(LIMIT_S)

@@ -103,12 +103,24 @@ write_zones(struct evc_repair_item *item, struct evc_slice value)
     give_up_write_hold(item);
 }
 
+/** What belongs to the value as it was read last. */
+static void
+aim_at_value(struct evc_repair_item *item, const struct evc_node_reply *reply)
+{
+    item->goal.is_tombstone = false;
+    item->goal.ttl_s = evc_expiry_from_remaining(reply->ttl_s, item->repair->now->unix_us);
+    item->goal.client_flags = reply->client_flags;
+}
+
 static void
 on_fetched(struct evc_node_op *op)
 {
     struct evc_repair_item *item = item_of_zone_op(op);
 
-    if (op->result == EVC_NODE_HIT && op->reply.cas == item->goal.source_cas) {
+    /* A value that ran out meanwhile may have become a tombstone of its own version. */
+    if (op->result == EVC_NODE_HIT && op->reply.cas == item->goal.source_cas &&
+        !op->reply.is_tombstone) {
+        aim_at_value(item, &op->reply);
         write_zones(item, op->reply.value);
     } else {
         item->pending = 0;
@@ -128,7 +140,8 @@ fetch_value(struct evc_repair_item *item)
     *op = (struct evc_node_op){
         .verb = EVC_NODE_GET,
         .zone = item->goal.source_zone,
-        .want = EVC_WANT_VALUE | EVC_WANT_CAS | EVC_WANT_NO_BUMP,
+        .want = EVC_WANT_VALUE | EVC_WANT_FLAGS | EVC_WANT_SIZE | EVC_WANT_TTL | EVC_WANT_CAS |
+                EVC_WANT_NO_BUMP,
         .key = evc_key_entry_key(&item->key),
         .deadline_us = repair->now->mono_us + repair->options.zone_timeout_us,
         .on_done = on_fetched,
@@ -169,9 +182,7 @@ aim_at_zone(struct evc_repair_item *item, const struct evc_repair_zone *zone)
 {
     aim_at_tombstone(item, zone->reply.cas);
     if (!zone->reply.is_tombstone) {
-        item->goal.is_tombstone = false;
-        item->goal.ttl_s = evc_expiry_from_remaining(zone->reply.ttl_s, item->repair->now->unix_us);
-        item->goal.client_flags = zone->reply.client_flags;
+        aim_at_value(item, &zone->reply);
     }
     item->goal.source_cas = zone->reply.cas;
     item->goal.source_zone = zone->op.zone;

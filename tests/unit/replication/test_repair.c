@@ -490,6 +490,24 @@ test_repair__version_beyond_drift__is_abandoned(void **state)
     assert_true(f.told_too_far_ahead);
 }
 
+/** It ran out after it was looked at, and was buried before it was fetched. */
+static void
+test_repair__value_becomes_a_tombstone_of_its_version__is_copied_as_one(void **state)
+{
+    evc_version version = version_of(1, 1);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "value");
+    offer(version, EVC_EVENT_REPAIR);
+    skip_ms(SETTLE_MS + 10);
+    evc_repair_tick(f.repair);
+    assert_true(fake_zones_step(&f.zones) && fake_zones_step(&f.zones)); /* both are read */
+    fake_zone_put_tombstone(&f.zones.zone[0], version);
+    fake_zones_run(&f.zones);
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[1]));
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
 static void
 test_repair__a_zone_away_for_long__is_carried_and_the_position_moves(void **state)
 {
@@ -578,6 +596,7 @@ main(void)
         CASE(test_repair__another_writer_past_memory__is_looked_at),
         CASE(test_repair__newest_of_a_third_writer_past_memory__is_looked_at),
         CASE(test_repair__version_beyond_drift__is_abandoned),
+        CASE(test_repair__value_becomes_a_tombstone_of_its_version__is_copied_as_one),
         CASE(test_repair__a_zone_away_for_long__is_carried_and_the_position_moves),
         CASE(test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure),
         CASE(test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown),

@@ -305,6 +305,7 @@ start_service(struct evc_worker *worker)
         .region = topology->region,
         .zone_timeout_us = config->write_timeout_ms * 1000,
         .tombstone_ttl_s = config->tombstone_ttl_s,
+        .guess_keys = EVC_GUESS_KEYS_DEFAULT,
     };
 
     evc_version_clock_init(&worker->clock,

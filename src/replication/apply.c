@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "meta/expiry.h"
 #include "replication/rule.h"
 
@@ -25,6 +26,7 @@ struct apply_zone {
     struct evc_node_op op;
     evc_version first_seen; /* what the zone held when first asked; 0: nothing of ours */
     bool has_seen;
+    bool is_guess; /* written over first_seen without asking */
     unsigned races;
 };
 
@@ -34,10 +36,12 @@ struct apply_item {
     void *ctx;
     uint64_t tag;
     uint64_t deadline_us;
+    uint64_t key_hash;
     int64_t ttl_s;
     uint32_t client_flags;
     evc_version version;
-    evc_version newer; /* the newest found above it, or 0 */
+    evc_version newer;      /* the newest found above it, or 0 */
+    evc_version remembered; /* what the zones had when the key was written last, 0: not known */
     unsigned pending;
     unsigned ends[ZONE_END_MAX];
     bool is_tombstone;
@@ -65,6 +69,7 @@ evc_applier_init(struct evc_applier *applier, struct evc_node_port *port,
         .sink = sink,
         .options = *options,
     };
+    evc_guess_init(&applier->guess, options->guess_keys);
     evc_pool_init(&applier->pool,
                   sizeof(struct apply_item) + port->zone_count * sizeof(struct apply_zone),
                   EVC_APPLY_IN_FLIGHT_MAX);
@@ -81,6 +86,7 @@ evc_applier_finish(struct evc_applier *applier)
 {
     evc_pool_for_each_free(&applier->pool, free_value);
     evc_pool_finish(&applier->pool);
+    evc_guess_finish(&applier->guess);
 }
 
 static bool
@@ -175,6 +181,20 @@ result_of(const struct apply_item *item)
     return item->ends[ZONE_IDENTICAL] > 0 ? EVC_APPLY_IDENTICAL : EVC_APPLY_FAILED;
 }
 
+/** What all zones have now is where the next write of the key begins. */
+static void
+remember(const struct apply_item *item)
+{
+    struct evc_applier *applier = item->applier;
+    unsigned settled = item->ends[ZONE_APPLIED] + item->ends[ZONE_IDENTICAL];
+
+    if (settled == applier->port->zone_count) {
+        evc_guess_note(&applier->guess, item->key_hash, item->version);
+    } else if (item->remembered != 0) {
+        evc_guess_forget(&applier->guess, item->key_hash);
+    }
+}
+
 static void
 give_up_hold(struct apply_item *item)
 {
@@ -186,6 +206,7 @@ give_up_hold(struct apply_item *item)
         return;
     }
     follow_rules(item);
+    remember(item);
     result = result_of(item);
     applier->stats.result[result]++;
     item->done(item->ctx, item->tag, result, item->newer != 0 ? item->newer : item->version);
@@ -209,13 +230,48 @@ item_of(struct evc_node_op *op)
     return EVC_CONTAINER_OF(zone - op->zone, struct apply_item, zone);
 }
 
+/** A version minted in this region that is replaced may have been written at the same time. */
+static void
+note_replaced(struct apply_item *item, evc_version seen)
+{
+    item->replaced_our_own |=
+        seen != 0 && evc_version_region(seen) == item->applier->options.region;
+}
+
+static enum evc_guess_kind
+kind_of_guess(const struct apply_item *item)
+{
+    return item->remembered != 0 ? EVC_GUESS_VERSION : EVC_GUESS_MISSING;
+}
+
+static void
+on_guess_right(struct apply_item *item, const struct apply_zone *zone)
+{
+    evc_guess_learn(&item->applier->guess, kind_of_guess(item), true);
+    note_replaced(item, zone->first_seen);
+    end_zone(item, ZONE_APPLIED);
+}
+
+/** The node compared, and has something else: it is asked, as if nothing had been guessed. */
+static void
+on_guess_wrong(struct apply_item *item, struct apply_zone *zone)
+{
+    item->applier->stats.guesses_wrong_total++;
+    zone->is_guess = zone->has_seen = false;
+    ask_zone(item, zone->op.zone);
+}
+
 static void
 on_zone_written(struct evc_node_op *op)
 {
     struct apply_item *item = item_of(op);
     struct apply_zone *zone = &item->zone[op->zone];
 
-    if (op->result == EVC_NODE_STORED) {
+    if (zone->is_guess && op->result == EVC_NODE_STORED) {
+        on_guess_right(item, zone);
+    } else if (zone->is_guess && evc_node_result_is_answer(op->result)) {
+        on_guess_wrong(item, zone);
+    } else if (op->result == EVC_NODE_STORED) {
         end_zone(item, ZONE_APPLIED);
     } else if (evc_node_result_is_answer(op->result) && ++zone->races <= EVC_APPLY_RACES_MAX) {
         item->has_raced = true;
@@ -273,6 +329,9 @@ on_zone_asked(struct evc_node_op *op)
     if (!zone->has_seen) {
         zone->has_seen = true;
         zone->first_seen = seen;
+        evc_guess_learn(&item->applier->guess, kind_of_guess(item),
+                        item->remembered != 0 ? seen == item->remembered
+                                              : op->result == EVC_NODE_MISS);
     }
     if (seen > item->version) {
         item->newer = seen > item->newer ? seen : item->newer;
@@ -280,8 +339,7 @@ on_zone_asked(struct evc_node_op *op)
     } else if (seen == item->version) {
         end_zone(item, ZONE_IDENTICAL);
     } else if (op->result == EVC_NODE_HIT) {
-        item->replaced_our_own |=
-            seen != 0 && evc_version_region(seen) == item->applier->options.region;
+        note_replaced(item, seen);
         write_zone(item, op->zone, EVC_NODE_CAS, op->reply.cas);
     } else if (is_late(item)) {
         end_zone(item, ZONE_LATE);
@@ -304,6 +362,24 @@ ask_zone(struct apply_item *item, unsigned zone)
         .on_done = on_zone_asked,
     };
     evc_node_port_submit(item->applier->port, op);
+}
+
+/** The first step in a zone. */
+static void
+begin_zone(struct apply_item *item, unsigned index)
+{
+    struct evc_applier *applier = item->applier;
+    struct apply_zone *zone = &item->zone[index];
+    bool would_change = item->remembered != 0 ? item->remembered < item->version : !is_late(item);
+
+    if (!would_change || !evc_guess_is_likely(&applier->guess, kind_of_guess(item))) {
+        ask_zone(item, index);
+        return;
+    }
+    applier->stats.guesses_total++;
+    zone->is_guess = zone->has_seen = true;
+    zone->first_seen = item->remembered;
+    write_zone(item, index, item->remembered != 0 ? EVC_NODE_CAS : EVC_NODE_ADD, item->remembered);
 }
 
 static struct apply_item *
@@ -336,6 +412,7 @@ item_fill(struct apply_item *item, const struct evc_replica *replica)
     item->version = replica->version;
     item->key_len = (uint8_t)replica->key.len;
     memcpy(item->key, replica->key.ptr, replica->key.len);
+    item->key_hash = evc_hash_key(replica->key);
     item->deadline_us = applier->now->mono_us + applier->options.zone_timeout_us;
 }
 
@@ -364,10 +441,11 @@ evc_apply_start(struct evc_applier *applier, const struct evc_replica *replica, 
         evc_pool_give_back(&applier->pool, item);
         return EVC_E_FULL;
     }
+    item->remembered = evc_guess_version(&applier->guess, item->key_hash);
     item->pending = applier->port->zone_count + 1;
     for (unsigned zone = 0; zone < applier->port->zone_count; zone++) {
         if (rule_is_on(item, EVC_RULE_CONDITIONAL)) {
-            ask_zone(item, zone);
+            begin_zone(item, zone);
         } else {
             write_zone(item, zone, EVC_NODE_SET, 0);
         }

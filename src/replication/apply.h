@@ -7,6 +7,9 @@
  *                     └──▶ older: CAS over it, missing: ADD ─▶ stored: settled
  *                                                        └──▶ EX/NS/NF (raced): read again
  *
+ * What this worker wrote last it remembers (guess.h): then the first step is the CAS over that
+ * version (or the ADD), in one round trip, and the GET follows only when the guess was wrong.
+ *
  * Rules kept here (docs/architecture.md): conditional; late; drift; echo (something newer was
  * found: an event for it goes to this region's queue); conflict echo (a version minted in this
  * region was replaced); failed and differ (zones disagree, a race was lost or a zone did not
@@ -19,6 +22,7 @@
 #include "base/pool.h"
 #include "meta/replication.h"
 #include "queue/event.h"
+#include "replication/guess.h"
 
 enum {
     EVC_APPLY_RACES_MAX = 16, /* conditional attempts in one zone before it counts as failed */
@@ -30,12 +34,14 @@ struct evc_apply_options {
     unsigned region;          /* this region's index */
     uint32_t zone_timeout_us; /* one operation in one zone */
     uint32_t tombstone_ttl_s;
-    uint32_t rules_off; /* test only: enum evc_rule bits that are switched off */
+    uint32_t guess_keys; /* to remember the versions of, a power of two; 0: none */
+    uint32_t rules_off;  /* test only: enum evc_rule bits that are switched off */
 };
 
 struct evc_apply_stats {
     uint64_t result[EVC_APPLY_RESULT_MAX];
     uint64_t echoes_total, conflict_echoes_total, repairs_total, races_total;
+    uint64_t guesses_total, guesses_wrong_total; /* zones written without being asked first */
 };
 
 /** Context of one thread. */
@@ -46,6 +52,7 @@ struct evc_applier {
     struct evc_event_sink *sink;
     struct evc_apply_options options;
     struct evc_pool pool;
+    struct evc_guess guess;
     struct evc_apply_stats stats;
 };
 

@@ -5,12 +5,15 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim_world.h"
 
 enum {
     WRITE_TIMEOUT_US = 500 * 1000,
     APPLY_TIMEOUT_US = 500 * 1000,
+    GUESS_KEYS = 16,  /* few, so that some make room for others */
+    GUESS_SCORE = 32, /* no time to learn: guesses from the start, right or wrong */
 };
 
 struct sim_proxy {
@@ -34,6 +37,7 @@ sim_proxy_start(struct sim_process *process)
         .region = process->region,
         .zone_timeout_us = APPLY_TIMEOUT_US,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
+        .guess_keys = GUESS_KEYS,
         .rules_off = world->options.rules_off,
     };
 
@@ -43,6 +47,7 @@ sim_proxy_start(struct sim_process *process)
                     process->journal, &write);
     evc_applier_init(&proxy->applier, &process->port.port, &process->clock, &process->moment,
                      evc_journal_sink(process->journal), &apply);
+    memset(proxy->applier.guess.score, GUESS_SCORE, sizeof(proxy->applier.guess.score));
 }
 
 static bool

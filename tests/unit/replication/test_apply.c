@@ -58,6 +58,7 @@ setup(void **state)
                          .region = OUR_REGION,
                          .zone_timeout_us = 500000,
                          .tombstone_ttl_s = TOMBSTONE_TTL_S,
+                         .guess_keys = 64,
                      });
     return 0;
 }
@@ -279,6 +280,85 @@ test_apply__tombstone__lives_our_own_tombstone_ttl(void **state)
     }
 }
 
+/** As if guesses had been right for long. */
+static void
+let_guess(void)
+{
+    memset(f.applier.guess.score, UINT8_MAX, sizeof(f.applier.guess.score));
+}
+
+static void
+apply_next(evc_version version, const char *value)
+{
+    f.done_count = 0;
+    apply(version, value);
+}
+
+static void
+test_apply__written_before__goes_over_that_version_without_asking(void **state)
+{
+    (void)state;
+    let_guess();
+    apply(version_of(THEIR_REGION, 30), "one"); /* missing: guessed, too */
+    apply_next(version_of(THEIR_REGION, 20), "two");
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+    assert_int_equal(f.applier.stats.guesses_total, 4);
+    assert_int_equal(f.applier.stats.guesses_wrong_total, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(f.zones.zone[i].cas, version_of(THEIR_REGION, 20));
+        assert_int_equal(f.zones.zone[i].writes, 2);
+    }
+    assert_int_equal(f.sink.count, 0);
+    apply_next(version_of(THEIR_REGION, 20), "two"); /* asked: it would change nothing */
+    assert_int_equal(f.result, EVC_APPLY_IDENTICAL);
+    assert_int_equal(f.applier.stats.guesses_total, 4);
+}
+
+static void
+test_apply__guess_is_wrong__asks_and_keeps_what_is_newer(void **state)
+{
+    (void)state;
+    let_guess();
+    apply(version_of(THEIR_REGION, 30), "one");
+    for (unsigned i = 0; i < 2; i++) {
+        fake_zone_put(&f.zones.zone[i], version_of(OUR_REGION, 10), "ours");
+    }
+    apply_next(version_of(THEIR_REGION, 20), "two");
+    assert_int_equal(f.result, EVC_APPLY_BEHIND);
+    assert_int_equal(f.newest, version_of(OUR_REGION, 10));
+    assert_int_equal(f.applier.stats.guesses_wrong_total, 2);
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_RESHIP, version_of(OUR_REGION, 10)), 1);
+    assert_int_equal(f.applier.stats.repairs_total, 0); /* nobody raced, the zones agree */
+    apply_next(version_of(THEIR_REGION, 5), "three");   /* knows nothing of the key any more */
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+    assert_string_equal(f.zones.zone[1].value, "three");
+    assert_int_equal(f.applier.stats.conflict_echoes_total, 1);
+}
+
+static void
+test_apply__guessed_over_our_own_version__is_announced_again(void **state)
+{
+    (void)state;
+    let_guess();
+    for (unsigned i = 0; i < 2; i++) {
+        fake_zone_put(&f.zones.zone[i], version_of(OUR_REGION, 30), "ours");
+    }
+    apply(version_of(OUR_REGION, 30), "ours"); /* came back: identical, and remembered */
+    apply_next(version_of(THEIR_REGION, 20), "theirs");
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+    assert_int_equal(f.applier.stats.conflict_echoes_total, 1);
+}
+
+static void
+test_apply__too_old_for_a_missing_key__is_not_guessed(void **state)
+{
+    (void)state;
+    let_guess();
+    apply(version_of(THEIR_REGION, (TOMBSTONE_TTL_S + 100) * 1000), "v");
+    assert_int_equal(f.result, EVC_APPLY_LATE);
+    assert_int_equal(f.applier.stats.guesses_total, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -298,6 +378,10 @@ main(void)
         CASE(test_apply__one_zone_dead__is_applied_and_asks_for_repair),
         CASE(test_apply__all_zones_dead__fails_and_announces_nothing),
         CASE(test_apply__tombstone__lives_our_own_tombstone_ttl),
+        CASE(test_apply__written_before__goes_over_that_version_without_asking),
+        CASE(test_apply__guess_is_wrong__asks_and_keeps_what_is_newer),
+        CASE(test_apply__guessed_over_our_own_version__is_announced_again),
+        CASE(test_apply__too_old_for_a_missing_key__is_not_guessed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

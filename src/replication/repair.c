@@ -426,6 +426,10 @@ evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struc
                              repair->clock->drift_ms)) {
         count_abandoned(repair, event->key, event->version, true); /* it must not win for ever */
         evc_batch_outcome(batch, EVC_OUTCOME_ABANDONED);
+    } else if ((event->flags & EVC_EVENT_CARRIED) && !(event->flags & EVC_EVENT_REPAIR)) {
+        /* For a destination. It was noted when it came first; now it would look like an inversion.
+         */
+        evc_batch_outcome(batch, EVC_OUTCOME_FILTERED);
     } else if ((event->flags & EVC_EVENT_REPAIR) ||
                is_suspicious(repair, evc_recent_note(repair->recent, event, &place))) {
         ask(repair, batch, event);

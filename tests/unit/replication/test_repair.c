@@ -556,6 +556,18 @@ test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure(void **stat
 }
 
 static void
+test_repair__carried_for_a_destination__is_no_sign_of_trouble(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(2, 1), "new");
+    fake_zone_put(&f.zones.zone[1], version_of(2, 1), "new");
+    offer(version_of(2, 1), 0);
+    offer(version_of(1, 1), EVC_EVENT_CARRIED);
+    assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 2);
+    assert_int_equal(stats().asked_total, 0);
+}
+
+static void
 test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown(void **state)
 {
     (void)state;
@@ -599,6 +611,7 @@ main(void)
         CASE(test_repair__value_becomes_a_tombstone_of_its_version__is_copied_as_one),
         CASE(test_repair__a_zone_away_for_long__is_carried_and_the_position_moves),
         CASE(test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure),
+        CASE(test_repair__carried_for_a_destination__is_no_sign_of_trouble),
         CASE(test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown),
     };
 

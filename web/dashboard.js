@@ -115,7 +115,7 @@ function drawNodes(cache) {
     const hasMemory = node.items !== undefined;
     return {key: `${node.zone} ${node.node}`, cells: [
       {text: node.node}, {text: node.zone, kind: "left"},
-      {text: node.known ? node.state : "not known", kind: `left ${node.up ? "good" : "bad"}`, small: node.why, field: "state"},
+      {text: node.known ? node.state : "not known", kind: `left ${node.up ? "good" : "bad"}`, small: node.up ? "" : node.why, field: "state"},
       {text: hasMemory ? showCount(node.items) : "–"},
       hasMemory ? {text: `${showBytes(node.bytes)} of ${showBytes(node.bytes_max)}`, bar: node.bytes / Math.max(1, node.bytes_max)} : {text: "–"},
       hasMemory ? countCell(node.evictions, "evictions", "warn") : {text: "–"},
@@ -138,35 +138,9 @@ function drawProcesses(cache) {
 
 // --- what needs attention ---
 
-function notesOf(cache) {
-  const notes = [];
-  const bad = (text) => notes.push({kind: "down", text});
-  const warn = (text) => notes.push({kind: "slow", text});
-  for (const process of cache.processes) {
-    if (!process.answered) bad(`${process.name} does not answer: ${process.why}`);
-    else if (process.stalled) bad(`${process.name} cannot feed its queue: ${process.error}`);
-    if (process.journal_waiting_us >= 2e6) warn(`${process.name} holds ${showCount(process.journal_waiting)} events in its journals, the oldest for ${showDuration(process.journal_waiting_us)}`);
-    if (process.lost_at_journal > 0) bad(`${process.name} has lost ${showCount(process.lost_at_journal)} events: its journal was full`);
-  }
-  for (const node of cache.nodes) {
-    if (node.known && !node.up) bad(`${node.zone}: node ${node.node} is ${node.state}${node.why ? `, ${node.why}` : ""}`);
-  }
-  for (const pair of cache.pairs) {
-    if (pair.link === "down" && pair.known) bad(`${pairName(pair)} has no link: ${pair.why}`);
-    if (pair.slot_conflicts > 0) bad(`${pairName(pair)} saw two live producers on one worker slot`);
-    for (const partition of pair.partitions) {
-      const name = `${pairName(pair)}, partition ${partition.partition}`;
-      if (partition.state === "stalled") bad(`${name} is stalled: its oldest event has waited for ${showDuration(partition.waiting_us)}`);
-      if (partition.state === "slow") warn(`${name} is slow: its oldest event has waited for ${showDuration(partition.waiting_us)}`);
-      if (partition.lost > 0) bad(`${name} lost ${showCount(partition.lost)} events`);
-      if (partition.unexplained) bad(`${name}: ${showCount(partition.unexplained)} events are unexplained`);
-    }
-  }
-  return notes;
-}
-
 function drawNotes(cache) {
-  const notes = notesOf(cache);
+  const notes = cache.notes.filter((note) => note.kind !== "ready") // readiness has a table of its own
+    .map((note) => ({kind: note.kind === "bad" ? "down" : "slow", text: `${note.subject} ${note.text}`}));
   const shown = notes.length > 0 ? notes : [{kind: "fine", text: "Every process answers, nothing is lost, nothing is behind."}];
   const signature = JSON.stringify(shown);
   if (byId("notes").dataset.signature !== signature) {

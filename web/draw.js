@@ -83,8 +83,9 @@ function drawCell(td, cell) {
   td.className = cell.kind || "";
   td.style.background = cell.color || "";
   if (cell.field) td.dataset.field = cell.field;
-  if (cell.label) {
-    td.title = cell.label;
+  const title = cell.label || (td.tagName === "TH" ? cell.text : ""); // a narrow page cuts names
+  if (title) {
+    td.title = title;
   } else {
     td.removeAttribute("title");
   }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/decimal.h"
+#include "base/figure.h"
 #include "bench/bench.h"
 #include "bench/cpu.h"
 #include "cli/options.h"
@@ -312,13 +313,18 @@ parse(int argc, char **argv, struct bench_run *run, int *ret_exit)
 
     *ret_exit = EVC_EXIT_USAGE;
     optind = 1;
-    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             *ret_exit = EVC_EXIT_OK;
             return false;
         }
-        if (option == '?' || !take_option(run, option, optarg)) {
+        if (option == '?' || option == ':') {
+            *ret_exit = evc_cli_refuse_option("bench", option, argv);
+            return false;
+        }
+        if (!take_option(run, option, optarg)) {
             return false;
         }
     }
@@ -345,12 +351,12 @@ static void
 on_progress(void *ctx, const char *phase, double seconds, double rate)
 {
     struct bench_run *run = ctx;
-    char digits[EVC_TERMINAL_TEXT_BYTES];
+    char digits[EVC_FIGURE_BYTES];
 
     if (evc_terminal_is_one(stderr)) {
         run->has_line = true;
         fprintf(stderr, "\r%-10s %4.0f s  %s requests/s \x1b[K", phase, seconds,
-                evc_terminal_count((int64_t)rate, digits));
+                evc_figure_count((int64_t)rate, digits));
         fflush(stderr);
     }
 }
@@ -438,17 +444,17 @@ latency_row(struct evc_table *table, const char *name, const struct evc_histogra
             double seconds)
 {
     static const double quantiles[] = {0.5, 0.99, 0.999, 1.0};
-    char text[EVC_TERMINAL_TEXT_BYTES];
+    char text[EVC_FIGURE_BYTES];
 
     if (us->count == 0) {
         return;
     }
     evc_table_row(table, name);
     evc_table_cell(table, 1, EVC_STYLE_BOLD,
-                   evc_terminal_count((int64_t)((double)us->count / seconds), text));
+                   evc_figure_count((int64_t)((double)us->count / seconds), text));
     for (unsigned q = 0; q < sizeof(quantiles) / sizeof(quantiles[0]); q++) {
         evc_table_cell(table, q + 2, EVC_STYLE_PLAIN,
-                       evc_terminal_duration(evc_histogram_quantile(us, quantiles[q]), text));
+                       evc_figure_duration(evc_histogram_quantile(us, quantiles[q]), text));
     }
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/figure.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "meta/base64.h"
@@ -15,7 +16,7 @@
 enum {
     VERSION_BYTES = 20,
     TIME_BYTES = 40, /* and room for what the other two take */
-    AGE_BYTES = EVC_TERMINAL_TEXT_BYTES + 8,
+    AGE_BYTES = EVC_FIGURE_BYTES + 8,
 };
 
 bool
@@ -98,16 +99,16 @@ static void
 item_cells(struct evc_table *table, const struct evc_explain_copy *copy)
 {
     const struct evc_node_reply *reply = &copy->reply;
-    char text[EVC_TERMINAL_TEXT_BYTES], version[VERSION_BYTES];
+    char text[EVC_FIGURE_BYTES], version[VERSION_BYTES];
 
     evc_table_cell(table, 3, EVC_STYLE_PLAIN,
                    copy->version != 0 ? version_text(copy->version, version) : "-");
-    evc_table_cell(table, 4, EVC_STYLE_PLAIN, evc_terminal_count(reply->size, text));
+    evc_table_cell(table, 4, EVC_STYLE_PLAIN, evc_figure_count(reply->size, text));
     evc_table_cell(table, 5, EVC_STYLE_PLAIN,
-                   reply->is_tombstone ? "-" : evc_terminal_count(reply->client_flags, text));
-    evc_table_cell(
-        table, 6, EVC_STYLE_PLAIN,
-        reply->ttl_s < 0 ? "never" : evc_terminal_duration((uint64_t)reply->ttl_s * 1000000, text));
+                   reply->is_tombstone ? "-" : evc_figure_count(reply->client_flags, text));
+    evc_table_cell(table, 6, EVC_STYLE_PLAIN,
+                   reply->ttl_s < 0 ? "never"
+                                    : evc_figure_duration((uint64_t)reply->ttl_s * 1000000, text));
 }
 
 static void
@@ -161,10 +162,9 @@ static const char *
 age_text(const struct evc_explain *explain, evc_version version, char text[AGE_BYTES])
 {
     uint64_t now_us = explain->unix_us, written_us = evc_version_unix_ms(version) * 1000;
-    char duration[EVC_TERMINAL_TEXT_BYTES];
+    char duration[EVC_FIGURE_BYTES];
 
-    evc_terminal_duration(now_us > written_us ? now_us - written_us : written_us - now_us,
-                          duration);
+    evc_figure_duration(now_us > written_us ? now_us - written_us : written_us - now_us, duration);
     snprintf(text, AGE_BYTES, "%s%s", now_us >= written_us ? "" : "ahead ", duration);
     return text;
 }
@@ -179,7 +179,7 @@ version_row(struct evc_table *table, const struct evc_explain *explain, evc_vers
     evc_table_cell(table, 1, EVC_STYLE_PLAIN, time_text(evc_version_unix_ms(version), text));
     evc_table_cell(table, 2, EVC_STYLE_PLAIN, age_text(explain, version, text));
     evc_table_cell(table, 3, EVC_STYLE_PLAIN, evc_explain_writer(explain->config, version, writer));
-    evc_table_cell(table, 4, EVC_STYLE_PLAIN, evc_terminal_count(copies, text));
+    evc_table_cell(table, 4, EVC_STYLE_PLAIN, evc_figure_count(copies, text));
 }
 
 static void
@@ -209,7 +209,7 @@ static void
 event_row(struct evc_table *table, const struct evc_explain *explain,
           const struct evc_explain_way *way, const struct evc_explain_event *event)
 {
-    char text[EVC_EXPLAIN_NAME_BYTES + 8], batch[64], duration[EVC_TERMINAL_TEXT_BYTES];
+    char text[EVC_EXPLAIN_NAME_BYTES + 8], batch[64], duration[EVC_FIGURE_BYTES];
 
     snprintf(text, sizeof(text), "%s → %s", explain->config->regions[way->source].name,
              explain->config->regions[way->destination].name);
@@ -224,8 +224,8 @@ event_row(struct evc_table *table, const struct evc_explain *explain,
     evc_table_cell(table, 4, EVC_STYLE_PLAIN,
                    event->is_under_way && event->age_us == 0
                        ? "-"
-                       : evc_terminal_duration(event->age_us, duration));
-    evc_table_cell(table, 5, EVC_STYLE_PLAIN, evc_terminal_count(event->attempts, duration));
+                       : evc_figure_duration(event->age_us, duration));
+    evc_table_cell(table, 5, EVC_STYLE_PLAIN, evc_figure_count(event->attempts, duration));
     snprintf(batch, sizeof(batch), "%u/%u/%" PRIu64, way->partition, event->slot, event->first);
     evc_table_cell(table, 6, EVC_STYLE_PLAIN, batch);
 }
@@ -276,7 +276,7 @@ print_partition_notes(const struct evc_explain *explain)
 static void
 print_way_notes(const struct evc_explain *explain)
 {
-    char digits[EVC_TERMINAL_TEXT_BYTES];
+    char digits[EVC_FIGURE_BYTES];
 
     for (size_t i = 0; i < explain->way_count; i++) {
         const struct evc_explain_way *way = &explain->ways[i];
@@ -290,7 +290,7 @@ print_way_notes(const struct evc_explain *explain)
                evc_terminal_style(stdout, EVC_STYLE_PLAIN));
         if (way->is_known) {
             printf("no event of it among the last %s that the relay remembers\n",
-                   evc_terminal_count((int64_t)way->remembered, digits));
+                   evc_figure_count((int64_t)way->remembered, digits));
         } else {
             printf("its events are not known: no relay that answers has its partition\n");
         }
@@ -301,7 +301,7 @@ print_way_notes(const struct evc_explain *explain)
 static bool
 note_text(const struct evc_explain_copy *copy, char *text, size_t text_bytes)
 {
-    char duration[EVC_TERMINAL_TEXT_BYTES];
+    char duration[EVC_FIGURE_BYTES];
 
     switch (copy->state) {
     case EVC_COPY_UNANSWERED:
@@ -309,7 +309,7 @@ note_text(const struct evc_explain_copy *copy, char *text, size_t text_bytes)
         return true;
     case EVC_COPY_BEHIND:
         snprintf(text, text_bytes, "is behind: its version is %s older than the newest",
-                 evc_terminal_duration(copy->behind_ms * 1000, duration));
+                 evc_figure_duration(copy->behind_ms * 1000, duration));
         return true;
     case EVC_COPY_MISSING:
         snprintf(text, text_bytes, "has no copy");
@@ -356,6 +356,10 @@ print_summary(const struct evc_explain *explain)
     if (differing > 0) {
         printf("%s%zu of %zu copies differ%s\n", evc_terminal_style(stdout, EVC_STYLE_BAD),
                differing, counted, evc_terminal_style(stdout, EVC_STYLE_PLAIN));
+    } else if (unanswered == counted) {
+        printf("%sno node answers: nothing can be said%s\n",
+               evc_terminal_style(stdout, EVC_STYLE_WARN),
+               evc_terminal_style(stdout, EVC_STYLE_PLAIN));
     } else {
         printf("%s%s %zu %s alike%s\n",
                evc_terminal_style(stdout, unanswered > 0 ? EVC_STYLE_WARN : EVC_STYLE_GOOD),

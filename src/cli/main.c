@@ -3,6 +3,7 @@
  * The program: finds the verb and hands over. Everything else is in the verb's own file; a new verb
  * is a file, a line in verbs.h and a row here.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,6 +82,10 @@ print_help(int argc, char **argv)
 {
     const struct verb *verb = argc > 1 ? verb_find(argv[1]) : NULL;
 
+    if (argc > 1 && verb == NULL) {
+        fprintf(stderr, "evcache: there is no verb '%s'; `evcache help` lists them.\n", argv[1]);
+        return EVC_EXIT_USAGE;
+    }
     if (verb == NULL || verb->run == print_help || verb->run == print_version) {
         print_usage(stdout);
         return EVC_EXIT_OK;
@@ -88,6 +93,21 @@ print_help(int argc, char **argv)
     char help[] = "--help";
     char *verb_argv[] = {argv[1], help, NULL};
     return verb->run(2, verb_argv);
+}
+
+/** What was printed is of use only if it arrived, on a full disk, say. Who reads no more knows. */
+static int
+finish_output(const char *verb, int result)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return result;
+    }
+    if (errno != EPIPE) {
+        fprintf(stderr, "evcache %s: the output cannot be written: %s\n", verb,
+                errno != 0 ? strerror(errno) : "some of it was lost");
+    }
+    return result != EVC_EXIT_OK ? result : EVC_EXIT_FAILURE;
 }
 
 int
@@ -108,5 +128,5 @@ main(int argc, char **argv)
         fprintf(stderr, "evcache: there is no verb '%s'; `evcache help` lists them.\n", argv[1]);
         return EVC_EXIT_USAGE;
     }
-    return verb->run(argc - 1, argv + 1);
+    return finish_output(verb->name, verb->run(argc - 1, argv + 1));
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cli/verbs.h"
+#include "queue/queue.h"
 
 /** Values getopt_long returns; above every character. */
 enum option_value {
@@ -26,7 +27,8 @@ enum option_value {
     OPTION_PIDS,
     OPTION_LOG_LEVEL,
     OPTION_BASE64,
-    OPTION_HELP,
+    OPTION_SET,
+    OPTION_HELP = 'h',
 };
 
 static const struct {
@@ -42,6 +44,7 @@ static const struct {
     {{"pids", required_argument, NULL, OPTION_PIDS}, EVC_CLI_TAKE_PIDS},
     {{"log-level", required_argument, NULL, OPTION_LOG_LEVEL}, EVC_CLI_TAKE_LOG_LEVEL},
     {{"base64", no_argument, NULL, OPTION_BASE64}, EVC_CLI_TAKE_KEY},
+    {{"set", required_argument, NULL, OPTION_SET}, EVC_CLI_TAKE_SET},
     {{"help", no_argument, NULL, OPTION_HELP}, 0},
 };
 
@@ -81,14 +84,14 @@ evc_cli_misuse(const char *verb, const char *format, ...)
 }
 
 static bool
-parse_index(const char *text, unsigned *ret)
+parse_number(const char *text, unsigned long least, unsigned long most, unsigned *ret)
 {
     char *end;
 
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' ||
-        value >= EVC_CONFIG_RELAY_MAX) {
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || value < least ||
+        value > most) {
         return false;
     }
     *ret = (unsigned)value;
@@ -141,9 +144,15 @@ take_option(struct evc_cli_options *options, int value, const char *text)
         options->pids = text;
         return EVC_EXIT_OK;
     case OPTION_INDEX:
-        if (!parse_index(text, &options->index)) {
+        if (!parse_number(text, 0, EVC_CONFIG_RELAY_MAX - 1, &options->index)) {
             return evc_cli_misuse(options->verb, "--index is a number from 0 to %d, not '%s'",
                                   EVC_CONFIG_RELAY_MAX - 1, text);
+        }
+        return EVC_EXIT_OK;
+    case OPTION_SET:
+        if (!parse_number(text, 1, EVC_PARTITION_MAX, &options->set)) {
+            return evc_cli_misuse(options->verb, "--set is a number from 1 to %d, not '%s'",
+                                  EVC_PARTITION_MAX, text);
         }
         return EVC_EXIT_OK;
     case OPTION_LOG_LEVEL:
@@ -188,6 +197,23 @@ take_arguments(struct evc_cli_options *options, unsigned take, int argc, char **
     return EVC_EXIT_OK;
 }
 
+int
+evc_cli_refuse_option(const char *verb, int value, char *const *argv)
+{
+    const char *given = argv[optind - 1];
+
+    if (value == ':') {
+        return evc_cli_misuse(verb, "%s needs a value", given);
+    }
+    if (optopt > 0 && optopt < OPTION_CONFIG) {
+        return evc_cli_misuse(verb, "-%c is no option of it", optopt);
+    }
+    if (optopt >= OPTION_CONFIG) {
+        return evc_cli_misuse(verb, "%.*s takes no value", (int)strcspn(given, "="), given);
+    }
+    return evc_cli_misuse(verb, "%s is no option of it", given);
+}
+
 bool
 evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
                       struct evc_cli_options *ret, int *ret_exit)
@@ -206,7 +232,7 @@ evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
     optind = 1;
     opterr = 0;
     for (;;) {
-        int value = getopt_long(argc, argv, ":", table, NULL);
+        int value = getopt_long(argc, argv, ":h", table, NULL);
         if (value == -1) {
             break;
         }
@@ -216,8 +242,7 @@ evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
             return false;
         }
         if (value == '?' || value == ':') {
-            *ret_exit = evc_cli_misuse(ret->verb, "%s %s", argv[optind - 1],
-                                       value == ':' ? "needs a value" : "is no option of it");
+            *ret_exit = evc_cli_refuse_option(ret->verb, value, argv);
             return false;
         }
         *ret_exit = take_option(ret, value, optarg);
@@ -242,7 +267,7 @@ evc_cli_config_load(const struct evc_cli_options *options, struct evc_config **r
     }
     if (ret_region != NULL &&
         evc_config_region_find(config, options->region, ret_region, &error) != 0) {
-        *ret_exit = evc_cli_fail(options->verb, "%s", error.text);
+        *ret_exit = evc_cli_misuse(options->verb, "%s", error.text);
         evc_config_destroy(config);
         return false;
     }

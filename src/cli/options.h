@@ -22,6 +22,7 @@ enum evc_cli_take {
     EVC_CLI_TAKE_LOG_LEVEL = 1 << 6, /* --log-level LEVEL */
     EVC_CLI_TAKE_KEY = 1 << 7,       /* one argument, a key; --base64 */
     EVC_CLI_TAKE_PLACE = 1 << 8,     /* --index N, --zone NAME: which of the region's processes */
+    EVC_CLI_TAKE_SET = 1 << 9,       /* --set N: partitions */
 };
 
 /** What was given; strings are views into argv. */
@@ -35,6 +36,7 @@ struct evc_cli_options {
     const char *key;
     const char *log_level_text;
     unsigned index;
+    unsigned set; /* 1 to EVC_PARTITION_MAX; 0: not given */
     enum evc_log_level log_level; /* info */
     bool is_json;
     bool is_base64; /* the key is given so */
@@ -47,6 +49,9 @@ struct evc_cli_options {
  */
 bool evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
                            struct evc_cli_options *ret, int *ret_exit);
+
+/** Says which option getopt_long did not like ('?' or ':', with opterr 0). EVC_EXIT_USAGE. */
+int evc_cli_refuse_option(const char *verb, int value, char *const *argv);
 
 /**
  * Loads options->config and, for verbs with EVC_CLI_TAKE_REGION, finds the region. ret_region may

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verb `partitions`: how many partitions a region's topic on Kafka has, and more of them. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/options.h"
 #include "cli/verbs.h"
@@ -33,29 +31,6 @@ set_partitions(const struct evc_kafka_options *options, void *ctx, struct evc_er
     return evc_kafka_set_partitions(options, change->wanted, &change->before, error);
 }
 
-/** Takes `--set N` out of the arguments. false: it is not there, or no such number. */
-static bool
-take_wanted(int *argc, char **argv, unsigned *ret)
-{
-    for (int i = 1; i + 1 < *argc; i++) {
-        char *end;
-        unsigned long number;
-
-        if (strcmp(argv[i], "--set") != 0) {
-            continue;
-        }
-        number = strtoul(argv[i + 1], &end, 10);
-        if (*end != '\0' || number < 1 || number > EVC_PARTITION_MAX) {
-            return false;
-        }
-        *ret = (unsigned)number;
-        memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i - 1) * sizeof(*argv));
-        *argc -= 2;
-        return true;
-    }
-    return false;
-}
-
 static int
 change_partitions(const struct evc_config *config, unsigned region, struct change *change)
 {
@@ -81,17 +56,18 @@ evc_cli_partitions(int argc, char **argv)
     struct evc_cli_options options;
     struct evc_config *config;
     struct change change = {0};
-    bool has_wanted = take_wanted(&argc, argv, &change.wanted);
     unsigned region;
     int result;
 
-    if (!evc_cli_options_parse(argc, argv, EVC_CLI_TAKE_CONFIG | EVC_CLI_TAKE_REGION, help,
+    if (!evc_cli_options_parse(argc, argv,
+                               EVC_CLI_TAKE_CONFIG | EVC_CLI_TAKE_REGION | EVC_CLI_TAKE_SET, help,
                                &options, &result)) {
         return result;
     }
-    if (!has_wanted) {
-        return evc_cli_misuse("partitions", "--set takes a number from 1 to %d", EVC_PARTITION_MAX);
+    if (options.set == 0) {
+        return evc_cli_misuse("partitions", "how many? Say --set N, 1 to %d", EVC_PARTITION_MAX);
     }
+    change.wanted = options.set;
     if (!evc_cli_config_load(&options, &config, &region, &result)) {
         return result;
     }

@@ -328,21 +328,39 @@ struct port_check {
     int status;
 };
 
+/** Why a process could not listen there, and what to do about it. */
+static void
+explain_port(const struct evc_address *address, const char *owner, const char *setting,
+             const struct evc_error *why, struct evc_error *ret)
+{
+    if (why->status == EVC_E_BUSY) {
+        evc_error_set(ret, why->status,
+                      "%s is taken (`%s` of %s); stop what has it, or change that setting",
+                      address->text, setting, owner);
+    } else if (why->sys_errno == EADDRNOTAVAIL) {
+        evc_error_set(ret, why->status,
+                      "%s is no address of this machine (`%s` of %s); `evcache up` runs everything "
+                      "on one machine, `evcache proxy` and `evcache relay` run each on its own",
+                      address->text, setting, owner);
+    } else {
+        evc_error_set(ret, why->status, "%s (`%s` of %s)", why->text, setting, owner);
+    }
+}
+
 static void
 check_ports(struct port_check *check, const struct evc_address *addresses, unsigned count,
             const char *owner, const char *setting)
 {
     for (unsigned i = 0; i < count; i++) {
         struct sockaddr_storage address;
+        struct evc_error why = {0};
         int status =
             evc_address_resolve(&addresses[i], &address, check->status == 0 ? check->error : NULL);
-        if (status == 0 && evc_listener_probe((const struct sockaddr *)&address, NULL) != 0) {
-            check->taken++;
-            status = EVC_E_BUSY;
-            if (check->status == 0) {
-                evc_error_set(check->error, status,
-                              "%s is taken (`%s` of %s); stop what has it, or change that setting",
-                              addresses[i].text, setting, owner);
+        if (status == 0) {
+            status = evc_listener_probe((const struct sockaddr *)&address, &why);
+            check->taken += status == EVC_E_BUSY;
+            if (status != 0 && check->status == 0) {
+                explain_port(&addresses[i], owner, setting, &why, check->error);
             }
         }
         check->status = check->status == 0 ? status : check->status;

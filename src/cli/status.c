@@ -4,16 +4,16 @@
  * how their events ended, and the lag.
  */
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/figure.h"
 #include "cli/options.h"
 #include "cli/survey_style.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "survey/survey.h"
+#include "survey/notes.h"
 
 static const char help[] =
     "usage: evcache status --config FILE [--json]\n"
@@ -49,22 +49,6 @@ static const char help[] =
     "something is\n"
     "not, 2 the command line is wrong, 3 a process does not answer (it is named).\n";
 
-/** "virginia → oregon", or "virginia, repair". text: bytes of it. */
-static const char *
-pair_name(const struct evc_survey *survey, const struct evc_survey_pair *pair, char *name,
-          size_t name_bytes)
-{
-    const char *source = survey->config->regions[pair->source].name;
-
-    if (pair->source == pair->destination) {
-        snprintf(name, name_bytes, "%s, repair", source);
-    } else {
-        snprintf(name, name_bytes, "%s → %s", source,
-                 survey->config->regions[pair->destination].name);
-    }
-    return name;
-}
-
 /** The i-th pair as shown: the pairs of regions by source, then the repair groups. */
 static const struct evc_survey_pair *
 shown_pair(const struct evc_survey *survey, size_t i)
@@ -80,13 +64,19 @@ shown_pair(const struct evc_survey *survey, size_t i)
     return &survey->pairs[source * regions + destination];
 }
 
+/** What nobody told is not 0. */
 static void
-count_cell(struct evc_table *table, unsigned column, enum evc_style style, uint64_t count)
+count_cell(struct evc_table *table, unsigned column, enum evc_style style, bool is_known,
+           uint64_t count)
 {
-    char digits[EVC_TERMINAL_TEXT_BYTES];
+    char digits[EVC_FIGURE_BYTES];
 
+    if (!is_known) {
+        evc_table_cell(table, column, EVC_STYLE_DIM, "-");
+        return;
+    }
     evc_table_cell(table, column, count == 0 ? EVC_STYLE_DIM : style,
-                   evc_terminal_count((int64_t)count, digits));
+                   evc_figure_count((int64_t)count, digits));
 }
 
 static void
@@ -94,11 +84,10 @@ unexplained_cell(struct evc_table *table, unsigned column, const struct evc_surv
                  const struct evc_survey_pair *pair)
 {
     const struct evc_survey_cell *total = &pair->total;
-    char digits[EVC_TERMINAL_TEXT_BYTES];
+    char digits[EVC_FIGURE_BYTES];
 
     if (total->unexplained != 0) {
-        evc_table_cell(table, column, EVC_STYLE_BAD,
-                       evc_terminal_count(total->unexplained, digits));
+        evc_table_cell(table, column, EVC_STYLE_BAD, evc_figure_count(total->unexplained, digits));
     } else if (total->is_settled) {
         evc_table_cell(table, column, EVC_STYLE_GOOD, "0");
     } else {
@@ -107,22 +96,37 @@ unexplained_cell(struct evc_table *table, unsigned column, const struct evc_surv
     }
 }
 
+/** Its producers are the region's proxies and relays. */
+static bool
+is_produced_known(const struct evc_survey *survey, unsigned region)
+{
+    for (size_t i = 0; i < survey->process_count; i++) {
+        if (survey->processes[i].region == region && !survey->processes[i].has_answered) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void
 print_books(const struct evc_survey *survey)
 {
     static const char *const headings[] = {"The books", "produced",  "in flight",
                                            "lost",      "duplicate", "unexplained"};
     struct evc_table table;
-    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+    char name[EVC_NOTE_SUBJECT_BYTES];
 
     evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
     for (size_t i = 0; i < survey->pair_count; i++) {
         const struct evc_survey_pair *pair = shown_pair(survey, i);
-        evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
-        count_cell(&table, 1, EVC_STYLE_PLAIN, pair->total.produced);
-        count_cell(&table, 2, EVC_STYLE_PLAIN, pair->total.in_flight);
-        count_cell(&table, 3, EVC_STYLE_BAD, pair->total.lost);
-        count_cell(&table, 4, EVC_STYLE_PLAIN, pair->total.duplicate);
+        bool is_known = pair->total.is_known;
+
+        evc_table_row(&table, evc_survey_pair_name(survey, pair, name));
+        count_cell(&table, 1, EVC_STYLE_PLAIN, is_produced_known(survey, pair->source),
+                   pair->total.produced);
+        count_cell(&table, 2, EVC_STYLE_PLAIN, is_known, pair->total.in_flight);
+        count_cell(&table, 3, EVC_STYLE_BAD, is_known, pair->total.lost);
+        count_cell(&table, 4, EVC_STYLE_PLAIN, is_known, pair->total.duplicate);
         unexplained_cell(&table, 5, survey, pair);
     }
     evc_table_print(&table, stdout);
@@ -134,7 +138,7 @@ print_outcomes(const struct evc_survey *survey)
 {
     const char *headings[EVC_OUTCOME_MAX + 1] = {"How they ended"};
     struct evc_table table;
-    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
+    char name[EVC_NOTE_SUBJECT_BYTES];
 
     for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
         headings[i + 1] = evc_outcome_str((enum evc_outcome)i);
@@ -142,10 +146,10 @@ print_outcomes(const struct evc_survey *survey)
     evc_table_init(&table, headings, EVC_OUTCOME_MAX + 1);
     for (size_t i = 0; i < survey->pair_count; i++) {
         const struct evc_survey_pair *pair = shown_pair(survey, i);
-        evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
+        evc_table_row(&table, evc_survey_pair_name(survey, pair, name));
         for (unsigned o = 0; o < EVC_OUTCOME_MAX; o++) {
             count_cell(&table, o + 1, o == EVC_OUTCOME_ABANDONED ? EVC_STYLE_BAD : EVC_STYLE_PLAIN,
-                       pair->total.outcome[o]);
+                       pair->total.is_known, pair->total.outcome[o]);
         }
     }
     evc_table_print(&table, stdout);
@@ -159,7 +163,7 @@ print_lag(const struct evc_survey *survey)
                                            "oldest",           "state", "ready"};
     static const double quantiles[] = {0.5, 0.99, 0.999, 1.0};
     struct evc_table table;
-    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8], duration[EVC_TERMINAL_TEXT_BYTES];
+    char name[EVC_NOTE_SUBJECT_BYTES], duration[EVC_FIGURE_BYTES];
 
     evc_table_init(&table, headings, sizeof(headings) / sizeof(headings[0]));
     for (size_t i = 0; i < survey->pair_count; i++) {
@@ -167,159 +171,61 @@ print_lag(const struct evc_survey *survey)
         if (pair->source == pair->destination) {
             continue;
         }
-        evc_table_row(&table, pair_name(survey, pair, name, sizeof(name)));
+        evc_table_row(&table, evc_survey_pair_name(survey, pair, name));
         for (unsigned q = 0; q < sizeof(quantiles) / sizeof(quantiles[0]); q++) {
-            evc_terminal_duration(evc_histogram_quantile(&pair->lag, quantiles[q]), duration);
+            evc_figure_duration(evc_histogram_quantile(&pair->lag, quantiles[q]), duration);
             evc_table_cell(&table, q + 1, EVC_STYLE_PLAIN, pair->lag.count > 0 ? duration : "-");
         }
         evc_table_cell(&table, 5, EVC_STYLE_PLAIN,
                        pair->total.waiting_us > 0
-                           ? evc_terminal_duration(pair->total.waiting_us, duration)
+                           ? evc_figure_duration(pair->total.waiting_us, duration)
                            : "-");
         evc_table_cell(&table, 6, evc_style_of_state(pair->total.state),
                        evc_survey_state_str(pair->total.state));
         evc_table_cell(&table, 7, evc_style_of_score(pair->readiness.score),
-                       evc_terminal_count(pair->readiness.score, duration));
+                       evc_figure_count(pair->readiness.score, duration));
     }
     evc_table_print(&table, stdout);
     evc_table_finish(&table);
 }
 
-/** One line of what an operator should know beyond the tables. */
-__attribute__((format(printf, 2, 3))) static void
-print_note(const char *subject, const char *format, ...)
-{
-    va_list args;
-
-    printf("%s%s%s ", evc_terminal_style(stdout, EVC_STYLE_WARN), subject,
-           evc_terminal_style(stdout, EVC_STYLE_PLAIN));
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
-}
-
-static void
-print_process_notes(const struct evc_survey_process *process)
-{
-    char digits[EVC_TERMINAL_TEXT_BYTES], age[EVC_TERMINAL_TEXT_BYTES];
-
-    if (!process->has_answered) {
-        print_note(process->name, "does not answer: %s", process->why);
-        return;
-    }
-    if (process->journal_lost > 0) {
-        print_note(process->name, "has lost %s events: its journal was full",
-                   evc_terminal_count((int64_t)process->journal_lost, digits));
-    }
-    if (process->journal_waiting_us >= EVC_SURVEY_SLOW_US) {
-        print_note(process->name, "holds %s events in its journals, the oldest for %s",
-                   evc_terminal_count((int64_t)process->journal_waiting, digits),
-                   evc_terminal_duration(process->journal_waiting_us, age));
-    }
-    if (process->is_feeder_stalled) {
-        print_note(process->name, "cannot feed its queue: %s", process->feeder_error);
-    }
-}
-
-static void
-print_pair_notes(const struct evc_survey *survey, const struct evc_survey_pair *pair)
-{
-    char digits[EVC_TERMINAL_TEXT_BYTES], name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
-
-    pair_name(survey, pair, name, sizeof(name));
-    if (!pair->is_link_up) {
-        print_note(name, "is down: %s", pair->why);
-    }
-    if (pair->slot_conflicts > 0) {
-        print_note(name,
-                   "saw two live producers on one worker slot, %s times: two processes must "
-                   "not have the same region and index",
-                   evc_terminal_count((int64_t)pair->slot_conflicts, digits));
-    }
-    if (pair->corrupt_records > 0) {
-        print_note(name, "could not read %s records; their events are lost",
-                   evc_terminal_count((int64_t)pair->corrupt_records, digits));
-    }
-}
-
-/** Partitions that are behind or have lost something, by name. */
-static void
-print_partition_notes(const struct evc_survey *survey, const struct evc_survey_pair *pair)
-{
-    char digits[EVC_TERMINAL_TEXT_BYTES], age[EVC_TERMINAL_TEXT_BYTES];
-    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
-
-    pair_name(survey, pair, name, sizeof(name));
-    for (unsigned p = 0; p < pair->partition_count; p++) {
-        const struct evc_survey_cell *cell = &pair->cells[p];
-        if (cell->state == EVC_SURVEY_SLOW || cell->state == EVC_SURVEY_STALLED) {
-            print_note(name, "partition %u is %s: its oldest event waits for %s, %s in all", p,
-                       evc_survey_state_str(cell->state),
-                       evc_terminal_duration(cell->waiting_us, age),
-                       evc_terminal_count((int64_t)cell->in_flight, digits));
-        }
-        if (cell->lost > 0) {
-            print_note(name, "partition %u lost %s events", p,
-                       evc_terminal_count((int64_t)cell->lost, digits));
-        }
-    }
-}
-
-static void
-print_readiness_notes(const struct evc_survey *survey, const struct evc_survey_pair *pair)
-{
-    char name[2 * EVC_CONFIG_NAME_LEN_MAX + 8];
-
-    if (pair->source == pair->destination || pair->readiness.score == 100) {
-        return;
-    }
-    print_note(pair_name(survey, pair, name, sizeof(name)), "is %u ready: %s",
-               pair->readiness.score,
-               pair->readiness.reason[evc_readiness_weakest(&pair->readiness)]);
-}
-
-static void
-print_node_note(const struct evc_survey *survey, const struct evc_survey_node *node)
-{
-    if (node->is_known && !node->is_up) {
-        print_note(survey->config->regions[node->region].zones[node->zone].name,
-                   "node %s is %s%s%s", node->address->text, node->state,
-                   node->why[0] != '\0' ? ": " : "", node->why);
-    }
-}
-
+/** What an operator should know beyond the tables. */
 static void
 print_notes(const struct evc_survey *survey)
 {
-    for (size_t i = 0; i < survey->process_count; i++) {
-        print_process_notes(&survey->processes[i]);
+    struct evc_notes notes;
+
+    evc_notes_init(&notes, survey);
+    for (size_t i = 0; i < notes.count; i++) {
+        const struct evc_note *note = &notes.notes[i];
+
+        printf(
+            "%s%s%s %s\n",
+            evc_terminal_style(stdout, note->kind == EVC_NOTE_BAD ? EVC_STYLE_BAD : EVC_STYLE_WARN),
+            note->subject, evc_terminal_style(stdout, EVC_STYLE_PLAIN), note->text);
     }
-    for (size_t i = 0; i < survey->node_count; i++) {
-        print_node_note(survey, &survey->nodes[i]);
+    if (notes.left_out > 0) {
+        printf("and %zu more like these\n", notes.left_out);
     }
-    for (size_t i = 0; i < survey->pair_count; i++) {
-        print_pair_notes(survey, shown_pair(survey, i));
-        print_partition_notes(survey, shown_pair(survey, i));
-    }
-    for (size_t i = 0; i < survey->pair_count; i++) {
-        print_readiness_notes(survey, shown_pair(survey, i));
-    }
+    evc_notes_finish(&notes);
 }
 
 static void
 print_tables(const struct evc_survey *survey)
 {
-    printf("%s%s%s: %u regions, %zu of %zu processes answer\n\n",
+    printf("%s%s%s: %u region%s, %zu of %zu processes answer\n\n",
            evc_terminal_style(stdout, EVC_STYLE_BOLD), survey->config->cache,
            evc_terminal_style(stdout, EVC_STYLE_PLAIN), survey->config->regions_count,
+           survey->config->regions_count == 1 ? "" : "s",
            survey->process_count - evc_survey_unanswered(survey), survey->process_count);
     print_books(survey);
     putchar('\n');
     print_outcomes(survey);
     putchar('\n');
-    print_lag(survey);
-    putchar('\n');
+    if (survey->config->regions_count > 1) {
+        print_lag(survey);
+        putchar('\n');
+    }
     print_notes(survey);
 }
 

@@ -28,7 +28,8 @@ static const char help[] =
     "lag\n"
     "(99th percentile of the last two seconds), events a second, lost events and fail-over "
     "readiness of\n"
-    "every direction. Every process is asked every two seconds.\n"
+    "every direction, and each region's own repair group on the diagonal. Every process is asked "
+    "every two seconds.\n"
     "\n"
     "  --config FILE    the configuration, the same for every process\n"
     "\n"
@@ -53,19 +54,12 @@ see(void *ctx, const struct evc_survey *survey)
     evc_top_draw(ctx, survey);
 }
 
-/** Moves the selection of a pair; the diagonal, where there is none, is stepped over. */
 static void
-select_pair(struct evc_top_screen *screen, unsigned count, unsigned *coordinate, bool is_forward)
+select_one(unsigned *coordinate, unsigned count, bool is_forward)
 {
-    unsigned before = *coordinate;
-
-    do {
-        if (is_forward ? *coordinate + 1 >= count : *coordinate == 0) {
-            *coordinate = before;
-            return;
-        }
+    if (is_forward ? *coordinate + 1 < count : *coordinate > 0) {
         *coordinate += is_forward ? 1U : -1U;
-    } while (screen->source == screen->destination);
+    }
 }
 
 static void
@@ -73,24 +67,22 @@ handle_regions_key(struct evc_top_screen *screen, unsigned region_count, int key
 {
     switch (key) {
     case KEY_UP:
-        select_pair(screen, region_count, &screen->source, false);
+        select_one(&screen->source, region_count, false);
         break;
     case KEY_DOWN:
-        select_pair(screen, region_count, &screen->source, true);
+        select_one(&screen->source, region_count, true);
         break;
     case KEY_LEFT:
-        select_pair(screen, region_count, &screen->destination, false);
+        select_one(&screen->destination, region_count, false);
         break;
     case KEY_RIGHT:
-        select_pair(screen, region_count, &screen->destination, true);
+        select_one(&screen->destination, region_count, true);
         break;
     case '\r':
     case '\n':
     case KEY_ENTER:
-        if (region_count > 1) {
-            screen->view = EVC_TOP_PARTITIONS;
-            screen->first_line = 0;
-        }
+        screen->view = EVC_TOP_PARTITIONS;
+        screen->first_line = 0;
         break;
     default:
         break;
@@ -200,7 +192,10 @@ run(const struct evc_cli_options *options, const struct evc_config *config)
     }
     if (!begin_screen(&screen)) {
         evc_watch_stop(watch);
-        return evc_cli_fail(options->verb, "the terminal '%s' is not known", getenv("TERM"));
+        const char *term = getenv("TERM");
+
+        return evc_cli_fail(options->verb, "the terminal '%s' is not known; set TERM",
+                            term != NULL ? term : "");
     }
     show(watch, config->regions_count);
     (void)endwin();

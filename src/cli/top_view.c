@@ -12,8 +12,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/figure.h"
 #include "cli/survey_style.h"
 #include "cli/terminal.h"
+#include "survey/notes.h"
 
 enum {
     TEXT_BYTES = 256,
@@ -86,25 +88,45 @@ region_name(const struct evc_survey *survey, unsigned region)
 
 /* --- the lines of every view --- */
 
-/** The pair that does worst: broken before behind before less ready. NULL: all is well. */
-static const struct evc_survey_pair *
-worst_pair(const struct evc_survey *survey)
+/** What needs attention most. NULL: nothing does. */
+static const struct evc_note *
+worst_note(const struct evc_notes *notes)
 {
-    const struct evc_survey_pair *worst = NULL;
-
-    for (size_t i = 0; i < survey->pair_count; i++) {
-        const struct evc_survey_pair *pair = &survey->pairs[i];
-        if (pair->source == pair->destination ||
-            (pair->readiness.score == 100 && pair->total.state == EVC_SURVEY_FINE)) {
-            continue;
-        }
-        if (worst == NULL || pair->total.state > worst->total.state ||
-            (pair->total.state == worst->total.state &&
-             pair->readiness.score < worst->readiness.score)) {
-            worst = pair;
+    for (unsigned kind = 0; kind < EVC_NOTE_KIND_MAX; kind++) {
+        for (size_t i = 0; i < notes->count; i++) {
+            if (notes->notes[i].kind == kind) {
+                return &notes->notes[i];
+            }
         }
     }
-    return worst;
+    return NULL;
+}
+
+/** One line for all that needs attention: how much it is, and the worst of it. */
+static void
+draw_worst(const struct evc_survey *survey)
+{
+    static const char arrow[] = "→";
+    struct evc_notes notes;
+    const struct evc_note *worst;
+
+    evc_notes_init(&notes, survey);
+    worst = worst_note(&notes);
+    if (worst == NULL) {
+        put(1, 0, EVC_STYLE_GOOD, "every region is fresh");
+    } else {
+        const char *to = strstr(worst->subject, arrow); /* the screen takes ASCII only */
+        int len = to != NULL ? (int)(to - worst->subject) : (int)strlen(worst->subject);
+        char count[EVC_FIGURE_BYTES + 16] = "";
+
+        if (notes.count > 1) {
+            snprintf(count, sizeof(count), "%zu things: ", notes.count + notes.left_out);
+        }
+        put(1, 0, worst->kind == EVC_NOTE_BAD ? EVC_STYLE_BAD : EVC_STYLE_WARN, "%s%.*s%s%s %s",
+            count, len, worst->subject, to != NULL ? "to" : "",
+            to != NULL ? to + strlen(arrow) : "", worst->text);
+    }
+    evc_notes_finish(&notes);
 }
 
 static void
@@ -112,26 +134,22 @@ draw_title(const struct evc_survey *survey)
 {
     time_t seconds = (time_t)(survey->unix_us / 1000000);
     size_t unanswered = evc_survey_unanswered(survey);
-    const struct evc_survey_pair *worst = worst_pair(survey);
+    int at = 10 + (int)strlen(survey->config->cache);
     struct tm local;
-    char clock[16] = "";
+    char clock[16] = "", title[TEXT_BYTES];
 
     if (localtime_r(&seconds, &local) != NULL) {
         (void)strftime(clock, sizeof(clock), "%H:%M:%S", &local);
     }
+    snprintf(title, sizeof(title), "%u region%s, %zu of %zu processes answer",
+             survey->config->regions_count, survey->config->regions_count == 1 ? "" : "s",
+             survey->process_count - unanswered, survey->process_count);
     put(0, 0, EVC_STYLE_BOLD, "evcache %s", survey->config->cache);
-    put(0, 10 + (int)strlen(survey->config->cache),
-        unanswered > 0 ? EVC_STYLE_BAD : EVC_STYLE_PLAIN, "%u regions, %zu of %zu processes answer",
-        survey->config->regions_count, survey->process_count - unanswered, survey->process_count);
-    put(0, COLS - (int)strlen(clock), EVC_STYLE_DIM, "%s", clock);
-    if (worst != NULL) {
-        put(1, 0, evc_style_of_state(worst->total.state), "%s to %s is %s, %u ready: %s",
-            region_name(survey, worst->source), region_name(survey, worst->destination),
-            evc_survey_state_str(worst->total.state), worst->readiness.score,
-            worst->readiness.reason[evc_readiness_weakest(&worst->readiness)]);
-    } else {
-        put(1, 0, EVC_STYLE_GOOD, "every region is fresh");
+    put(0, at, unanswered > 0 ? EVC_STYLE_BAD : EVC_STYLE_PLAIN, "%s", title);
+    if (at + (int)strlen(title) + 2 + (int)strlen(clock) <= COLS) {
+        put(0, COLS - (int)strlen(clock), EVC_STYLE_DIM, "%s", clock);
     }
+    draw_worst(survey);
 }
 
 static void
@@ -151,32 +169,64 @@ draw_keys(enum evc_top_view view)
 
 /* --- regions --- */
 
+/** What nobody told is not 0. */
+static const char *
+count_text(bool is_known, uint64_t count, char text[EVC_FIGURE_BYTES])
+{
+    return is_known ? evc_figure_count((int64_t)count, text) : "-";
+}
+
+static void
+mark_selected(int line, int column)
+{
+    for (int i = 0; i < CELL_LINES; i++) {
+        put(line + i, column, EVC_STYLE_BOLD, ">");
+    }
+}
+
 static void
 draw_pair(const struct evc_survey_pair *pair, int line, int column, bool is_selected)
 {
     const struct evc_histogram *recent = &pair->recent;
-    char lag[EVC_TERMINAL_TEXT_BYTES] = "quiet", digits[EVC_TERMINAL_TEXT_BYTES];
+    char lag[EVC_FIGURE_BYTES] = "quiet", digits[EVC_FIGURE_BYTES];
     enum evc_style style = evc_style_of_state(pair->total.state);
 
     if (recent->count > 0) {
-        (void)evc_terminal_duration(evc_histogram_quantile(recent, 0.99), lag);
+        (void)evc_figure_duration(evc_histogram_quantile(recent, 0.99), lag);
     }
     if (pair->total.state == EVC_SURVEY_FINE) {
         put(line, column + 2, style, "%s%s", recent->count > 0 ? "p99 " : "", lag);
     } else {
         put(line, column + 2, style, "%s %s", evc_survey_state_str(pair->total.state),
-            pair->total.waiting_us > 0 ? evc_terminal_duration(pair->total.waiting_us, lag) : "");
+            pair->total.waiting_us > 0 ? evc_figure_duration(pair->total.waiting_us, lag) : "");
     }
     put(line + 1, column + 2, EVC_STYLE_PLAIN, "%s/s",
-        evc_terminal_count((int64_t)(pair->rate + 0.5), digits));
+        evc_figure_count((int64_t)(pair->rate + 0.5), digits));
     put(line + 2, column + 2, pair->total.lost > 0 ? EVC_STYLE_BAD : EVC_STYLE_DIM, "lost %s",
-        evc_terminal_count((int64_t)pair->total.lost, digits));
+        count_text(pair->total.is_known, pair->total.lost, digits));
     put(line + 3, column + 2, evc_style_of_score(pair->readiness.score), "ready %u",
         pair->readiness.score);
     if (is_selected) {
-        for (int i = 0; i < CELL_LINES; i++) {
-            put(line + i, column, EVC_STYLE_BOLD, ">");
-        }
+        mark_selected(line, column);
+    }
+}
+
+/** On the diagonal: the region's own group, which brings its zones together. */
+static void
+draw_repair(const struct evc_survey_pair *pair, int line, int column, bool is_selected)
+{
+    char text[EVC_FIGURE_BYTES];
+
+    put(line, column + 2, EVC_STYLE_DIM, "repair");
+    put(line + 1, column + 2, evc_style_of_state(pair->total.state), "%s %s",
+        evc_survey_state_str(pair->total.state),
+        pair->total.state != EVC_SURVEY_FINE && pair->total.waiting_us > 0
+            ? evc_figure_duration(pair->total.waiting_us, text)
+            : "");
+    put(line + 2, column + 2, EVC_STYLE_DIM, "in flight %s",
+        count_text(pair->total.is_known, pair->total.in_flight, text));
+    if (is_selected) {
+        mark_selected(line, column);
     }
 }
 
@@ -210,11 +260,11 @@ draw_regions(const struct evc_top_screen *screen, const struct evc_survey *surve
         put(line + 1, 0, EVC_STYLE_DIM, "%.0f reads/s", survey->regions[s].read_rate);
         put(line + 2, 0, EVC_STYLE_DIM, "%.0f writes/s", survey->regions[s].write_rate);
         for (unsigned d = first_column; d < count; d++) {
-            if (s != d) {
-                draw_pair(evc_survey_pair_at(survey, s, d), line,
-                          left + (int)(d - first_column) * CELL_COLUMNS,
-                          s == screen->source && d == screen->destination);
-            }
+            bool is_selected = s == screen->source && d == screen->destination;
+
+            (s == d ? draw_repair : draw_pair)(evc_survey_pair_at(survey, s, d), line,
+                                               left + (int)(d - first_column) * CELL_COLUMNS,
+                                               is_selected);
         }
     }
 }
@@ -242,26 +292,27 @@ bound_scroll(struct evc_top_screen *screen, unsigned count)
 static void
 draw_partition(const struct evc_survey_cell *cell, unsigned index, int line)
 {
-    char waiting[EVC_TERMINAL_TEXT_BYTES] = "-", lag[EVC_TERMINAL_TEXT_BYTES] = "-";
-    char in_flight[EVC_TERMINAL_TEXT_BYTES], produced[EVC_TERMINAL_TEXT_BYTES];
-    char lost[EVC_TERMINAL_TEXT_BYTES], unexplained[EVC_TERMINAL_TEXT_BYTES] = "moving";
+    char waiting[EVC_FIGURE_BYTES] = "-", lag[EVC_FIGURE_BYTES] = "-";
+    char in_flight[EVC_FIGURE_BYTES], produced[EVC_FIGURE_BYTES];
+    char lost[EVC_FIGURE_BYTES], unexplained[EVC_FIGURE_BYTES];
 
     if (cell->waiting_us > 0) {
-        (void)evc_terminal_duration(cell->waiting_us, waiting);
+        (void)evc_figure_duration(cell->waiting_us, waiting);
     }
     if (cell->recent_count > 0) {
-        (void)evc_terminal_duration(cell->recent_p99_us, lag);
+        (void)evc_figure_duration(cell->recent_p99_us, lag);
     }
+    snprintf(unexplained, sizeof(unexplained), "%s", cell->is_known ? "moving" : "unknown");
     if (cell->is_settled) {
-        (void)evc_terminal_count(cell->unexplained, unexplained);
+        (void)evc_figure_count(cell->unexplained, unexplained);
     }
     put(line, 0, EVC_STYLE_PLAIN, "%9u", index);
     put(line, 11, evc_style_of_state(cell->state), "%-8s", evc_survey_state_str(cell->state));
     put(line, 20, EVC_STYLE_PLAIN, "%10s %10s %12s %14s", waiting, lag,
-        evc_terminal_count((int64_t)cell->in_flight, in_flight),
-        evc_terminal_count((int64_t)cell->produced, produced));
+        count_text(cell->is_known, cell->in_flight, in_flight),
+        evc_figure_count((int64_t)cell->produced, produced));
     put(line, 70, cell->lost > 0 ? EVC_STYLE_BAD : EVC_STYLE_PLAIN, "%10s",
-        evc_terminal_count((int64_t)cell->lost, lost));
+        count_text(cell->is_known, cell->lost, lost));
     put(line, 81, cell->is_settled && cell->unexplained != 0 ? EVC_STYLE_BAD : EVC_STYLE_PLAIN,
         "%12s", unexplained);
 }
@@ -274,8 +325,12 @@ draw_partitions(struct evc_top_screen *screen, const struct evc_survey *survey)
     unsigned count = pair->partition_count;
 
     bound_scroll(screen, count);
-    put(TOP_LINES, 0, EVC_STYLE_BOLD, "%s to %s", region_name(survey, pair->source),
-        region_name(survey, pair->destination));
+    if (pair->source == pair->destination) {
+        put(TOP_LINES, 0, EVC_STYLE_BOLD, "%s, repair", region_name(survey, pair->source));
+    } else {
+        put(TOP_LINES, 0, EVC_STYLE_BOLD, "%s to %s", region_name(survey, pair->source),
+            region_name(survey, pair->destination));
+    }
     put(TOP_LINES + 1, 0, EVC_STYLE_DIM, "%9s  %-8s %10s %10s %12s %14s %10s %12s", "partition",
         "state", "oldest", "p99", "in flight", "produced", "lost", "unexplained");
     for (unsigned i = 0; i < list_room() && screen->first_line + i < count; i++) {
@@ -288,19 +343,18 @@ static void
 draw_node(const struct evc_survey *survey, const struct evc_survey_node *node, int line)
 {
     const struct evc_config_region *region = &survey->config->regions[node->region];
-    char items[EVC_TERMINAL_TEXT_BYTES] = "-", errors[EVC_TERMINAL_TEXT_BYTES];
-    unsigned percent = 0;
+    char items[EVC_FIGURE_BYTES] = "-", memory[EVC_FIGURE_BYTES] = "-", errors[EVC_FIGURE_BYTES];
 
-    if (node->has_memory) {
-        (void)evc_terminal_count((int64_t)node->items, items);
-        percent = node->bytes_max > 0 ? (unsigned)(100 * node->bytes / node->bytes_max) : 0;
+    if (node->has_memory && node->bytes_max > 0) {
+        (void)evc_figure_count((int64_t)node->items, items);
+        snprintf(memory, sizeof(memory), "%u%%", (unsigned)(100 * node->bytes / node->bytes_max));
     }
     put(line, 0, EVC_STYLE_PLAIN, "%-24.24s %-20.20s", node->address->text,
         region->zones[node->zone].name);
     put(line, 46, node->is_up ? EVC_STYLE_GOOD : EVC_STYLE_BAD, "%-10s",
         node->is_known ? node->state : "not known");
-    put(line, 57, EVC_STYLE_PLAIN, "%12s %6u%% %10s  %s", items, percent,
-        evc_terminal_count((int64_t)node->errors, errors), node->why);
+    put(line, 57, EVC_STYLE_PLAIN, "%12s %7s %10s  %s", items, memory,
+        evc_figure_count((int64_t)node->errors, errors), node->is_up ? "" : node->why);
 }
 
 static void

@@ -93,6 +93,8 @@ print_region(const struct evc_config_region *region)
         print_label("", region->zones[z].name);
         print_addresses(region->zones[z].nodes, region->zones[z].nodes_count);
     }
+    print_label("", "dashboard");
+    printf("http://%s/\n", region->admins[0].text);
     print_status_urls("status", region->admins, region->admins_count);
     print_status_urls("", region->relays, region->relays_count);
     putchar('\n');
@@ -103,9 +105,10 @@ print_map(void *ctx)
 {
     const struct up *up = ctx;
 
-    printf("%s%s%s: %u regions, memcached %s\n\n", evc_terminal_style(stdout, EVC_STYLE_BOLD),
+    printf("%s%s%s: %u region%s, memcached %s\n\n", evc_terminal_style(stdout, EVC_STYLE_BOLD),
            up->config->cache, evc_terminal_style(stdout, EVC_STYLE_PLAIN),
-           up->config->regions_count, up->memcached->version);
+           up->config->regions_count, up->config->regions_count == 1 ? "" : "s",
+           up->memcached->version);
     for (unsigned r = 0; r < up->config->regions_count; r++) {
         print_region(&up->config->regions[r]);
     }

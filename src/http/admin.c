@@ -303,6 +303,7 @@ evc_admin_start(const struct evc_address *address, const struct evc_admin_handle
     admin->daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, on_request, admin, MHD_OPTION_LISTEN_SOCKET,
         fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)EVC_ADMIN_CONNECTIONS_MAX,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)EVC_ADMIN_CONNECTIONS_PER_PEER_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)EVC_ADMIN_IDLE_TIMEOUT_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)EVC_ADMIN_REQUEST_BYTES, MHD_OPTION_END);
     if (admin->daemon == NULL) {

@@ -19,8 +19,9 @@
 #include "topology/config.h"
 
 enum {
-    EVC_ADMIN_CONNECTIONS_MAX = 64,      /* beyond it a connection waits to be accepted */
-    EVC_ADMIN_IDLE_TIMEOUT_S = 10,       /* a silent connection is closed */
+    EVC_ADMIN_CONNECTIONS_MAX = 64,          /* beyond it a connection waits to be accepted */
+    EVC_ADMIN_CONNECTIONS_PER_PEER_MAX = 32, /* so that one that hangs leaves room for others */
+    EVC_ADMIN_IDLE_TIMEOUT_S = 10,           /* a silent connection is closed */
     EVC_ADMIN_REQUEST_BYTES = 16 * 1024, /* memory of one connection: request line and headers */
     EVC_ADMIN_KEY_BYTES_MAX = 250,       /* what /explain.json takes: memcached's bound */
     EVC_ADMIN_EXPLAIN_PATH_BYTES = 3 * EVC_ADMIN_KEY_BYTES_MAX + 32,

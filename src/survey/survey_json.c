@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "survey/notes.h"
 #include "survey/survey.h"
 
 static json_t *
@@ -163,6 +164,24 @@ region_json(const struct evc_survey *survey, unsigned index)
                      has_memory ? json_integer((json_int_t)region->bytes) : json_null());
 }
 
+static json_t *
+notes_json(const struct evc_survey *survey)
+{
+    json_t *array = json_array();
+    struct evc_notes notes;
+
+    evc_notes_init(&notes, survey);
+    for (size_t i = 0; i < notes.count; i++) {
+        const struct evc_note *note = &notes.notes[i];
+
+        (void)json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "kind",
+                                                     evc_note_kind_str(note->kind), "subject",
+                                                     note->subject, "text", note->text));
+    }
+    evc_notes_finish(&notes);
+    return array;
+}
+
 json_t *
 evc_survey_json(const struct evc_survey *survey)
 {
@@ -185,12 +204,13 @@ evc_survey_json(const struct evc_survey *survey)
     for (size_t i = 0; i < survey->node_count; i++) {
         (void)json_array_append_new(nodes, node_json(survey, &survey->nodes[i]));
     }
-    return json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "cache",
-                     survey->config->cache, "time_us", (json_int_t)survey->unix_us, "settled",
-                     (int)evc_survey_is_settled(survey), "unexplained",
+    return json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "cache", survey->config->cache, "time_us", (json_int_t)survey->unix_us,
+                     "settled", (int)evc_survey_is_settled(survey), "unexplained",
                      (json_int_t)evc_survey_unexplained(survey), "unanswered",
                      (json_int_t)evc_survey_unanswered(survey), "in_flight", (json_int_t)in_flight,
                      "journal_waiting", (json_int_t)waiting, "lost", (json_int_t)lost, "pairs",
                      pairs, "processes", processes, "regions", regions, "nodes", nodes, "prefixes",
-                     evc_survey_prefixes_json(&survey->prefixes, survey->config));
+                     evc_survey_prefixes_json(&survey->prefixes, survey->config), "notes",
+                     notes_json(survey));
 }

@@ -75,7 +75,7 @@ def test_top__lost_and_stalled__on_their_partition(fakes, top):
     fakes.relay("virginia")["now_us"] = now_us
     set_virginia(fakes, [stalled, partition(1, applied=900, lost=100)], produced=(1000, 1000))
     terminal = top(fakes.path)
-    terminal.wait_for("virginia to oregon is stalled", "stalled 12.5 s")
+    terminal.wait_for("things: virginia to oregon partition 0 is stalled", "stalled 12.5 s")
     terminal.wait(lambda text: text.count("lost 100") == 1 and text.count("lost 0") == 1)
     assert terminal.screen.has_color
     terminal.press(ENTER)

@@ -200,6 +200,12 @@ def test_up__file_missing__one_line(tmp_path):
     (["proxy", "--index", "-1", "--config", "x", "--region", "y"], 2, "--index is a number"),
     (["proxy", "--log-level", "loud"], 2, "--log-level is error, warn, info or debug"),
     (["partitions", "--index", "0", "--set", "4"], 2, "--index is no option of it"),
+    (["partitions", "--set", "300"], 2, "--set is a number from 1 to 256, not '300'"),
+    (["partitions", "--set"], 2, "--set needs a value"),
+    (["status", "--json=1"], 2, "--json takes no value"),
+    (["status", "-xyz", "--json"], 2, "-x is no option of it"),
+    (["bench", "--nosuch"], 2, "--nosuch is no option of it"),
+    (["bench", "--keys"], 2, "--keys needs a value"),
     (["status", "--config", "x", "y"], 2, "'y' is one argument too many"),
 ])
 def test_cli__arguments__exit_status_and_words(arguments, code, text):
@@ -212,7 +218,7 @@ def test_cli__arguments__exit_status_and_words(arguments, code, text):
 def test_cli__unknown_region_and_index__named(config):
     path, _ = config(regions=2)
     done = run("proxy", "--config", path, "--region", "mars")
-    assert done.returncode == 1 and "mars" in done.stderr and "virginia" in done.stderr
+    assert done.returncode == 2 and "mars" in done.stderr and "virginia" in done.stderr
     done = run("relay", "--config", path, "--region", "oregon", "--index", "3")
     assert done.returncode == 2 and "oregon has 1 relays; --index 3 is none of them" in done.stderr
 

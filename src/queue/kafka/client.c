@@ -172,6 +172,7 @@ evc_kafka_client(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **ret,
 
     if (!client) {
         rd_kafka_conf_destroy(conf);
+        why[strcspn(why, "\n")] = '\0';
         return evc_error_set(error, EVC_E_CONFIG, "queue.properties: %s", why);
     }
     *ret = client;
@@ -184,7 +185,8 @@ int
 evc_kafka_check_properties(const struct evc_kafka_options *options, struct evc_error *error)
 {
     struct evc_kafka_settings settings = {.options = *options};
-    rd_kafka_conf_t *conf = evc_kafka_conf(&settings, admin_defaults, error);
+    /* As a producer has them: what does not go together with its own is found here already. */
+    rd_kafka_conf_t *conf = evc_kafka_conf(&settings, evc_kafka_producer_defaults, error);
     rd_kafka_t *client = NULL;
     int rc = conf ? evc_kafka_client(RD_KAFKA_PRODUCER, conf, &client, error) : EVC_E_CONFIG;
 

@@ -22,7 +22,7 @@ enum {
     PRODUCER_POLL_MS = 50,
 };
 
-static const char *const producer_defaults[] = {
+const char *const evc_kafka_producer_defaults[] = {
     "enable.idempotence",
     "true",
     "linger.ms",
@@ -65,7 +65,7 @@ on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
 static int
 producer_make(struct evc_kafka *kafka, struct evc_error *error)
 {
-    rd_kafka_conf_t *conf = evc_kafka_conf(&kafka->settings, producer_defaults, error);
+    rd_kafka_conf_t *conf = evc_kafka_conf(&kafka->settings, evc_kafka_producer_defaults, error);
     int rc;
 
     if (!conf) {

@@ -25,6 +25,7 @@ test_prefix_text__table(void **state)
         {"gr\xc3\xb6\xff:", "gr\\xc3\\xb6\\xff:"},
         {"a\\xff:", "a\\\\xff:"},
         {"a b\n\x7f:", "a\\x20b\\x0a\\x7f:"},
+        {"\xe2\x80\xae:ltr\xe2\x80\xa2:", "\\xe2\\x80\\xae:ltr\xe2\x80\xa2:"},
     };
     char text[EVC_PREFIX_TEXT_BYTES], longest[EVC_PREFIX_BYTES_MAX + 1];
 

@@ -71,6 +71,14 @@ evc_version_is_sane(evc_version version, uint64_t unix_ms, uint32_t drift_ms)
     return version < EVC_VERSION_OURS_MIN || evc_version_unix_ms(version) <= unix_ms + drift_ms;
 }
 
+evc_version
+evc_version_trusted(uint64_t cas, uint64_t unix_ms, uint32_t drift_ms)
+{
+    evc_version version = evc_version_from_cas(cas);
+
+    return evc_version_is_sane(version, unix_ms, drift_ms + EVC_VERSION_SKEW_MS) ? version : 0;
+}
+
 bool
 evc_version_clock_observe(struct evc_version_clock *clock, evc_version version, uint64_t unix_ms)
 {

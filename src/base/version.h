@@ -28,6 +28,8 @@ enum {
     EVC_VERSION_REGION_MAX = 16, /* regions a cache may have */
     EVC_VERSION_SLOT_MAX = 1024, /* writers a region may have */
     EVC_VERSION_DRIFT_MS_DEFAULT = 60000,
+    /* What entered by one machine's clock is read by another's: so far apart they may be. */
+    EVC_VERSION_SKEW_MS = 5000,
 };
 
 /** A CAS below this was not minted by us (a plain client wrote on the node): older than any
@@ -63,6 +65,18 @@ evc_version_unix_ms(evc_version version)
     return (version >> (EVC_VERSION_COUNTER_BITS + EVC_VERSION_WRITER_BITS)) + EVC_VERSION_EPOCH_MS;
 }
 
+/** Whether a version lies no further ahead of unix_ms than drift_ms. Anything not ours is
+ * acceptable. For entrances. */
+bool evc_version_is_sane(evc_version version, uint64_t unix_ms, uint32_t drift_ms);
+
+/**
+ * What a raw CAS counts for that was found in a node: the version, or 0 (older than every version)
+ * when it was not minted by us, or lies further ahead of unix_ms than the drift bound and an
+ * ordinary skew: a bad clock minted it, and must not win over what good ones mint until then. To
+ * write over it, compare the raw CAS.
+ */
+evc_version evc_version_trusted(uint64_t cas, uint64_t unix_ms, uint32_t drift_ms);
+
 /** One writer's clock. Belongs to one thread. */
 struct evc_version_clock {
     uint32_t writer;        /* immutable after init */
@@ -86,10 +100,6 @@ void evc_version_clock_keep(struct evc_version_clock *clock, uint64_t *cell);
  * unix_ms: the wall clock now, in Unix milliseconds; may jump backwards.
  */
 evc_version evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms);
-
-/** Whether a version lies no further ahead of unix_ms than drift_ms. Anything not ours is
- * acceptable. */
-bool evc_version_is_sane(evc_version version, uint64_t unix_ms, uint32_t drift_ms);
 
 /**
  * Learns of a version seen anywhere. 0 is ignored. Returns false, counts and changes nothing when

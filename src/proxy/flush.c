@@ -78,6 +78,7 @@ static bool
 on_item(struct evc_node_walk *walk, struct evc_slice key, uint64_t cas)
 {
     struct evc_flush *flush = walk->ctx;
+    const struct evc_writer *writer = flush->options.writer;
     const struct evc_write_request request = {
         .kind = EVC_WRITE_DELETE,
         .key = key,
@@ -85,7 +86,8 @@ on_item(struct evc_node_walk *walk, struct evc_slice key, uint64_t cas)
         .is_local = !flush->options.is_everywhere,
     };
 
-    if (evc_version_from_cas(cas) > flush->before) {
+    if (evc_version_trusted(cas, writer->now->unix_us / 1000, writer->clock->drift_ms) >
+        flush->before) {
         return true;
     }
     if (flush->in_flight >= EVC_FLUSH_IN_FLIGHT_MAX) {

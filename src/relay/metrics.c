@@ -348,6 +348,9 @@ static const struct {
     {{"evcache_repair_crowded_total", EVC_METRIC_COUNTER,
       "Repairs given up because too many keys waited."},
      offsetof(struct evc_repair_stats, crowded_total)},
+    {{"evcache_repair_too_far_ahead_total", EVC_METRIC_COUNTER,
+      "Versions further ahead than versions.drift: the clock of a writer is wrong."},
+     offsetof(struct evc_repair_stats, too_far_ahead_total)},
     {{"evcache_repair_abandoned_total", EVC_METRIC_COUNTER, "Repairs given up."},
      offsetof(struct evc_repair_stats, abandoned_total)},
 };

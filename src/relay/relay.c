@@ -271,7 +271,7 @@ open_group(struct evc_relay *relay, struct evc_group *group, unsigned region, st
 }
 
 static void
-on_repair_abandoned(void *ctx, struct evc_slice key, evc_version version, bool is_too_far_ahead)
+on_repair_abandoned(void *ctx, struct evc_slice key, evc_version version)
 {
     static struct evc_log_limit limit;
     char quoted[EVC_LOG_QUOTE_BYTES];
@@ -281,10 +281,24 @@ on_repair_abandoned(void *ctx, struct evc_slice key, evc_version version, bool i
     if (evc_log_allowed(&limit, &suppressed)) {
         evc_log_warn("a repair is given up: zones may differ until the key is written again",
                      "version=%016llx key=%s why=%s suppressed=%lu", (unsigned long long)version,
-                     evc_log_quote(key, quoted),
-                     is_too_far_ahead ? "\"its version is too far ahead\""
-                                      : "\"a zone did not answer for too long\"",
+                     evc_log_quote(key, quoted), "\"a zone did not answer for too long\"",
                      suppressed);
+    }
+}
+
+static void
+on_too_far_ahead(void *ctx, struct evc_slice key, evc_version version)
+{
+    static struct evc_log_limit limit;
+    char quoted[EVC_LOG_QUOTE_BYTES];
+    unsigned long suppressed;
+
+    (void)ctx;
+    if (evc_log_allowed(&limit, &suppressed)) {
+        evc_log_warn("a version is too far ahead: the clock of its writer is wrong",
+                     "version=%016llx slot=%u key=%s suppressed=%lu", (unsigned long long)version,
+                     evc_version_writer(version) & (EVC_VERSION_SLOT_MAX - 1),
+                     evc_log_quote(key, quoted), suppressed);
     }
 }
 
@@ -307,6 +321,7 @@ start_repair(struct evc_relay *relay, struct evc_error *error)
                                    .abandon_after_us = (uint64_t)config->abandon_after_s * 1000000,
                                    .tombstone_ttl_s = config->tombstone_ttl_s,
                                    .on_abandoned = on_repair_abandoned,
+                                   .on_too_far_ahead = on_too_far_ahead,
                                },
                                &relay->repair);
 
@@ -372,6 +387,7 @@ start_destination(struct evc_relay *relay, struct evc_destination *destination, 
                              .hold_ms = EVC_SHIP_HOLD_MS_DEFAULT,
                              .abandon_after_us = (uint64_t)config->abandon_after_s * 1000000,
                              .tombstone_ttl_s = config->tombstone_ttl_s,
+                             .drift_ms = config->drift_ms,
                              .trail_max = EVC_SHIP_TRAIL_MAX_DEFAULT,
                              .prefixes = &relay->prefixes,
                              .on_trouble = on_trouble,

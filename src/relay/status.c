@@ -128,16 +128,16 @@ report_repair(struct evc_relay *relay)
 
     evc_repair_stats(relay->repair, &stats);
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "items",
-        (json_int_t)stats.items, "waiting", (json_int_t)stats.retrying, "carried",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+        "items", (json_int_t)stats.items, "waiting", (json_int_t)stats.retrying, "carried",
         (json_int_t)stats.carried_total, "crowded", (json_int_t)stats.crowded_total, "asked",
         (json_int_t)stats.asked_total, "two_writers", (json_int_t)stats.two_writers_total,
         "inversions", (json_int_t)stats.inversions_total, "blind", (json_int_t)stats.blind_total,
-        "clean", (json_int_t)stats.clean_total, "changed", (json_int_t)stats.changed_total,
-        "restamped", (json_int_t)stats.restamped_total, "announced",
-        (json_int_t)stats.reshipped_total, "gone", (json_int_t)stats.gone_total, "retries",
-        (json_int_t)stats.retries_total, "abandoned", (json_int_t)stats.abandoned_total,
-        "partitions", report_partitions(&relay->repair_group));
+        "too_far_ahead", (json_int_t)stats.too_far_ahead_total, "clean",
+        (json_int_t)stats.clean_total, "changed", (json_int_t)stats.changed_total, "restamped",
+        (json_int_t)stats.restamped_total, "announced", (json_int_t)stats.reshipped_total, "gone",
+        (json_int_t)stats.gone_total, "retries", (json_int_t)stats.retries_total, "abandoned",
+        (json_int_t)stats.abandoned_total, "partitions", report_partitions(&relay->repair_group));
 }
 
 static json_t *

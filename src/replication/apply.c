@@ -24,7 +24,7 @@ enum zone_end {
 
 struct apply_zone {
     struct evc_node_op op;
-    evc_version first_seen; /* what the zone held when first asked; 0: nothing of ours */
+    evc_version first_seen; /* what the zone held when first asked; 0: nothing that counts */
     bool has_seen;
     bool is_guess; /* written over first_seen without asking */
     unsigned races;
@@ -314,6 +314,13 @@ is_late(const struct apply_item *item)
            evc_version_unix_ms(item->version) + age_limit_ms < applier->now->unix_us / 1000;
 }
 
+/** What an item of a node counts for. */
+static evc_version
+trusted(const struct evc_applier *applier, uint64_t cas)
+{
+    return evc_version_trusted(cas, applier->now->unix_us / 1000, applier->clock->drift_ms);
+}
+
 static void
 on_zone_asked(struct evc_node_op *op)
 {
@@ -325,7 +332,7 @@ on_zone_asked(struct evc_node_op *op)
         end_zone(item, ZONE_FAILED);
         return;
     }
-    seen = op->result == EVC_NODE_HIT ? evc_version_from_cas(op->reply.cas) : 0;
+    seen = op->result == EVC_NODE_HIT ? trusted(item->applier, op->reply.cas) : 0;
     if (!zone->has_seen) {
         zone->has_seen = true;
         zone->first_seen = seen;

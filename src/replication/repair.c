@@ -226,12 +226,11 @@ evc_repair_conclude(struct evc_repair_item *item)
 }
 
 static void
-count_abandoned(struct evc_repair *repair, struct evc_slice key, evc_version version,
-                bool is_too_far_ahead)
+count_abandoned(struct evc_repair *repair, struct evc_slice key, evc_version version)
 {
     repair->stats.abandoned_total++;
     if (repair->options.on_abandoned) {
-        repair->options.on_abandoned(repair->options.ctx, key, version, is_too_far_ahead);
+        repair->options.on_abandoned(repair->options.ctx, key, version);
     }
 }
 
@@ -299,7 +298,7 @@ evc_repair_retry_later(struct evc_repair_item *item)
     }
     if (is_crowded || failing_us(item) > repair->options.abandon_after_us) {
         repair->stats.crowded_total += is_crowded;
-        count_abandoned(repair, evc_key_entry_key(&item->key), item->wish.known, false);
+        count_abandoned(repair, evc_key_entry_key(&item->key), item->wish.known);
         end_item(item, EVC_OUTCOME_ABANDONED);
         return;
     }
@@ -405,6 +404,24 @@ is_suspicious(struct evc_repair *repair, unsigned signs)
     return is_asked;
 }
 
+/**
+ * A version too far ahead must not win for ever, so nothing is learned of it; but what was written
+ * under it may have buried something, or be all there is, and gets a version that counts.
+ */
+static void
+take_without_version(struct evc_repair *repair, struct evc_batch *batch,
+                     const struct evc_event *event)
+{
+    struct evc_event unknown = *event;
+
+    unknown.flags |= EVC_EVENT_UNKNOWN;
+    repair->stats.too_far_ahead_total++;
+    if (repair->options.on_too_far_ahead) {
+        repair->options.on_too_far_ahead(repair->options.ctx, event->key, event->version);
+    }
+    ask(repair, batch, &unknown);
+}
+
 void
 evc_repair_expect(const struct evc_repair *repair, uint64_t key_hash)
 {
@@ -424,8 +441,7 @@ evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struc
 
     if (!evc_version_is_sane(event->version, repair->now->unix_us / 1000,
                              repair->clock->drift_ms)) {
-        count_abandoned(repair, event->key, event->version, true); /* it must not win for ever */
-        evc_batch_outcome(batch, EVC_OUTCOME_ABANDONED);
+        take_without_version(repair, batch, event);
     } else if ((event->flags & EVC_EVENT_CARRIED) && !(event->flags & EVC_EVENT_REPAIR)) {
         /* For a destination. It was noted when it came first; now it would look like an inversion.
          */

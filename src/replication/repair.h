@@ -17,7 +17,8 @@
  * the survivor gets a new version just above both, with this relay's writer bits: not one of now,
  * which would also win over what another region has written since. If what was known has expired
  * meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
- * version beyond the drift bound is abandoned.
+ * version beyond the drift bound teaches nothing: the zones are compared, and what only such a
+ * version is left of gets one that counts.
  * Carried: a repair that has failed for hold_ms, or behind which the books fill up, is
  * asked for anew through the queue and ends as coalesced, so that the position moves on
  * (replication/ship.h says why). One that has failed for abandon_after_us in all is given up, and
@@ -51,8 +52,9 @@ struct evc_repair_options {
      * Told of a repair that is given up, for the log: zones may differ until the next write.
      * version is the newest known, 0: none. The caller limits the lines. May be NULL.
      */
-    void (*on_abandoned)(void *ctx, struct evc_slice key, evc_version version,
-                         bool is_too_far_ahead);
+    void (*on_abandoned)(void *ctx, struct evc_slice key, evc_version version);
+    /** Told of an event whose version is too far ahead, for the log, likewise. */
+    void (*on_too_far_ahead)(void *ctx, struct evc_slice key, evc_version version);
     void *ctx;
     uint32_t rules_off; /* test only */
 };
@@ -62,7 +64,7 @@ struct evc_repair_stats {
     uint64_t retrying; /* of those, wait for a zone that did not answer */
     uint64_t carried_total;
     uint64_t crowded_total; /* given up because too many waited */
-    uint64_t asked_total, two_writers_total, inversions_total, blind_total;
+    uint64_t asked_total, two_writers_total, inversions_total, blind_total, too_far_ahead_total;
     uint64_t clean_total; /* looked at, nothing to do */
     uint64_t changed_total, restamped_total, reshipped_total, gone_total;
     uint64_t retries_total, abandoned_total;

@@ -151,6 +151,25 @@ fetch_value(struct evc_repair_item *item)
 
 /* --- deciding --- */
 
+/** What an item of a node counts for. */
+static evc_version
+trusted(const struct evc_repair *repair, uint64_t cas)
+{
+    return evc_version_trusted(cas, repair->now->unix_us / 1000, repair->clock->drift_ms);
+}
+
+/** Whether one zone's item is newer than another's. Of two that count for nothing one is taken, the
+ * same each time. */
+static bool
+is_newer(const struct evc_repair *repair, const struct evc_repair_zone *zone,
+         const struct evc_repair_zone *than)
+{
+    evc_version a = trusted(repair, zone->reply.cas);
+    evc_version b = trusted(repair, than->reply.cas);
+
+    return a != b ? a > b : zone->reply.cas > than->reply.cas;
+}
+
 static const struct evc_repair_zone *
 newest_zone(const struct evc_repair_item *item)
 {
@@ -159,7 +178,7 @@ newest_zone(const struct evc_repair_item *item)
     for (unsigned i = 0; i < item->repair->port->zone_count; i++) {
         const struct evc_repair_zone *zone = &item->zone[i];
 
-        if (zone->result == EVC_NODE_HIT && (!newest || zone->reply.cas > newest->reply.cas)) {
+        if (zone->result == EVC_NODE_HIT && (!newest || is_newer(item->repair, zone, newest))) {
             newest = zone;
         }
     }
@@ -208,12 +227,30 @@ restamp(struct evc_repair_item *item)
     repair->stats.restamped_total++;
 }
 
+/**
+ * The survivor has the version of a clock far ahead, and nothing is known that it must win over: it
+ * gets one that is a drift bound old. So it wins over what other regions have had for long and
+ * loses to whatever was written lately, and nobody has to know when it was written itself.
+ */
+static void
+date_back(struct evc_repair_item *item)
+{
+    struct evc_repair *repair = item->repair;
+    uint64_t unix_ms = repair->now->unix_us / 1000;
+
+    item->goal.version = evc_version_clock_mint(repair->clock, unix_ms - repair->clock->drift_ms);
+    item->goal.is_restamped = true;
+    evc_repair_note_known(&item->wish, item->goal.version, 0);
+    repair->stats.restamped_total++;
+}
+
 /** What the zones are to hold. false: nothing is to be done. */
 static bool
 choose_goal(struct evc_repair_item *item)
 {
     struct evc_repair *repair = item->repair;
     const struct evc_repair_zone *newest = newest_zone(item);
+    evc_version version;
     bool known_expired = item->wish.known_expiry_s != 0 &&
                          item->wish.known_expiry_s <= repair->now->unix_us / 1000000;
 
@@ -226,15 +263,17 @@ choose_goal(struct evc_repair_item *item)
         aim_at_tombstone(item, item->wish.known);
         return true;
     }
-    if (evc_version_from_cas(newest->reply.cas) < item->wish.known && known_expired) {
+    version = trusted(repair, newest->reply.cas);
+    if (version < item->wish.known && known_expired) {
         aim_at_tombstone(
             item, item->wish.known); /* the newest has run out; an older one must not outlive it */
         return true;
     }
     aim_at_zone(item, newest);
-    if (evc_version_from_cas(newest->reply.cas) < item->wish.known &&
-        evc_repair_rule_is_on(item, EVC_RULE_RESTAMP)) {
+    if (version < item->wish.known && evc_repair_rule_is_on(item, EVC_RULE_RESTAMP)) {
         restamp(item);
+    } else if (version != evc_version_from_cas(newest->reply.cas)) {
+        date_back(item);
     }
     return true;
 }

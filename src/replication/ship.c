@@ -452,6 +452,21 @@ evc_ship_expect(const struct evc_ship *ship, uint64_t key_hash)
     evc_hash_index_prefetch(&ship->table.index, key_hash);
 }
 
+/** No destination would take it. Repair gives what it speaks of another version, and announces it.
+ */
+static void
+refuse_too_far_ahead(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_slice key)
+{
+    uint64_t hash = evc_hash_key(key);
+    struct evc_trail_event event = trail_of(arrived, hash);
+
+    event.outcome = EVC_OUTCOME_ABANDONED;
+    if (ship->options.on_trouble) {
+        ship->options.on_trouble(ship->options.ctx, key, &event, true);
+    }
+    end_event(ship, hash, arrived, 0, EVC_OUTCOME_ABANDONED);
+}
+
 void
 evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_event *event)
 {
@@ -471,6 +486,11 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
     if ((event->flags & EVC_EVENT_REPAIR) || policy == EVC_POLICY_NONE ||
         ((event->flags & EVC_EVENT_CARRIED) && event->only != ship->options.destination)) {
         end_event(ship, evc_hash_key(event->key), &arrived, 0, EVC_OUTCOME_FILTERED);
+        return;
+    }
+    if (evc_version_trusted(event->version, ship->now->unix_us / 1000, ship->options.drift_ms) ==
+        0) {
+        refuse_too_far_ahead(ship, &arrived, event->key);
         return;
     }
     if (ship->options.prefixes) {

@@ -60,6 +60,7 @@ struct evc_ship_options {
     uint32_t hold_ms;          /* for so long an event that fails keeps its batch open */
     uint64_t abandon_after_us; /* a key that cannot be read or sent for so long is given up */
     uint32_t tombstone_ttl_s;
+    uint32_t drift_ms;               /* the bound that versions must keep */
     uint32_t trail_max;              /* ended events to remember; 0: none */
     struct evc_prefix_top *prefixes; /* told of what is shipped; not owned; NULL: nobody is */
     /**

@@ -41,6 +41,13 @@ send_replica(struct evc_ship_item *item, const struct evc_replica *replica)
     evc_ship_make_active(item, EVC_SHIP_SENT);
 }
 
+/** What an item of a node counts for. */
+static evc_version
+trusted(const struct evc_ship *ship, uint64_t cas)
+{
+    return evc_version_trusted(cas, ship->now->unix_us / 1000, ship->options.drift_ms);
+}
+
 static void
 send_tombstone(struct evc_ship_item *item, evc_version version)
 {
@@ -75,7 +82,7 @@ static void
 send_found(struct evc_ship_item *item, const struct evc_node_reply *found)
 {
     struct evc_ship *ship = item->ship;
-    evc_version version = evc_version_from_cas(found->cas);
+    evc_version version = trusted(ship, found->cas);
     evc_version wanted = item->current.version;
 
     if (version < wanted && EVC_RULE_IS_ON(ship->options, EVC_RULE_OLDER_READ)) {
@@ -86,8 +93,8 @@ send_found(struct evc_ship_item *item, const struct evc_node_reply *found)
         ask_for_repair(item, version, 0);
     }
     if (version == 0) {
-        /* A plain client wrote over it on the node: nothing to send until repair has given it a
-         * version. */
+        /* A plain client wrote over it on the node, or a clock far ahead did: nothing to send until
+         * repair has given it a version. */
         item->sent_version = 0;
         evc_ship_end_current(item, EVC_OUTCOME_COALESCED);
         return;
@@ -134,7 +141,7 @@ static void
 on_local_read(struct evc_node_op *op)
 {
     struct evc_ship_item *item = item_of(op);
-    evc_version version = evc_version_from_cas(op->reply.cas);
+    evc_version version = trusted(item->ship, op->reply.cas);
 
     if (op->result == EVC_NODE_HIT &&
         (version >= item->current.version || item->ship->port->zone_count == 1)) {
@@ -190,7 +197,7 @@ static void
 on_looked(struct evc_node_op *op)
 {
     struct evc_ship_item *item = item_of(op);
-    evc_version version = evc_version_from_cas(op->reply.cas);
+    evc_version version = trusted(item->ship, op->reply.cas);
 
     if (op->result == EVC_NODE_HIT) {
         if (!item->has_best || version > item->best_version) {

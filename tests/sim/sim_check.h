@@ -7,6 +7,8 @@
  *   - nothing acknowledged is lost: no copy is older than an acknowledged write of its key;
  *   - nothing newer was replaced by something older, and no deleted key lives;
  *   - books: per source, group and partition, what was produced and what became of it are equal.
+ * A clock far ahead changes none of this, but that what it minted counts for nothing: every copy of
+ * a key is the same, and what a good clock acknowledged after it is not lost.
  * Of keys of which a node lost a copy, only counting is done: that is what a cache may do.
  */
 #ifndef EVC_SIM_CHECK_H

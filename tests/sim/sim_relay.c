@@ -79,6 +79,7 @@ start_ship(struct sim_process *process, struct relay_group *group, unsigned regi
         .hold_ms = HOLD_MS,
         .abandon_after_us = UINT64_C(1000000) * ABANDON_S,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
+        .drift_ms = EVC_VERSION_DRIFT_MS_DEFAULT,
         .rules_off = world->options.rules_off,
     };
     int rc;

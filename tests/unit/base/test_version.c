@@ -119,6 +119,20 @@ test_version__observe_beyond_drift__refused_counted_and_forgotten(void **state)
 }
 
 static void
+test_version__found_in_a_node__counts_up_to_the_bound_and_a_skew(void **state)
+{
+    struct evc_version_clock ahead = clock_of(3, 1);
+    evc_version last = evc_version_clock_mint(&ahead, NOW_MS + DRIFT_MS + EVC_VERSION_SKEW_MS);
+    evc_version first = evc_version_clock_mint(&ahead, NOW_MS + DRIFT_MS + EVC_VERSION_SKEW_MS + 1);
+
+    (void)state;
+    assert_int_equal(evc_version_trusted(last, NOW_MS, DRIFT_MS), last);
+    assert_int_equal(evc_version_trusted(first, NOW_MS, DRIFT_MS), 0);
+    assert_int_equal(evc_version_trusted(first, NOW_MS + 1, DRIFT_MS), first);
+    assert_int_equal(evc_version_trusted(UINT64_MAX, NOW_MS, DRIFT_MS), 0);
+}
+
+static void
 test_version__observe_what_is_not_ours_or_old__changes_nothing(void **state)
 {
     struct evc_version_clock clock = clock_of(2, 1);
@@ -136,6 +150,7 @@ test_version__from_cas__small_numbers_are_nobodys(void **state)
 {
     (void)state;
     assert_int_equal(evc_version_from_cas(1), 0);
+    assert_int_equal(evc_version_trusted(1, NOW_MS, DRIFT_MS), 0);
     assert_int_equal(evc_version_from_cas(EVC_VERSION_OURS_MIN - 1), 0);
     assert_int_equal(evc_version_from_cas(EVC_VERSION_OURS_MIN), EVC_VERSION_OURS_MIN);
 }
@@ -151,6 +166,7 @@ main(void)
         cmocka_unit_test(test_version__two_writers__never_mint_the_same),
         cmocka_unit_test(test_version__observe_within_drift__next_mint_is_above),
         cmocka_unit_test(test_version__observe_beyond_drift__refused_counted_and_forgotten),
+        cmocka_unit_test(test_version__found_in_a_node__counts_up_to_the_bound_and_a_skew),
         cmocka_unit_test(test_version__observe_what_is_not_ours_or_old__changes_nothing),
         cmocka_unit_test(test_version__from_cas__small_numbers_are_nobodys),
     };

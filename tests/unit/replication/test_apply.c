@@ -359,6 +359,37 @@ test_apply__too_old_for_a_missing_key__is_not_guessed(void **state)
     assert_int_equal(f.applier.stats.guesses_total, 0);
 }
 
+/** One clock that is far ahead must not win until then. */
+static void
+test_apply__item_of_a_clock_far_ahead__is_older_than_any_version(void **state)
+{
+    evc_version far = version_of(OUR_REGION, -EVC_VERSION_DRIFT_MS_DEFAULT * 100LL);
+    evc_version version = version_of(THEIR_REGION, 5);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], far, "far");
+    fake_zone_put(&f.zones.zone[1], far, "far");
+    apply(version, "v");
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+    assert_int_equal(f.zones.zone[0].cas, version);
+    assert_int_equal(f.zones.zone[1].cas, version);
+    assert_int_equal(f.sink.count, 0);
+}
+
+/** It entered by the clock of another machine. */
+static void
+test_apply__item_ahead_by_the_bound_and_a_little_skew__still_counts(void **state)
+{
+    evc_version ahead = version_of(OUR_REGION, -EVC_VERSION_DRIFT_MS_DEFAULT - 1000);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], ahead, "ahead");
+    fake_zone_put(&f.zones.zone[1], ahead, "ahead");
+    apply(version_of(THEIR_REGION, 5), "v");
+    assert_int_equal(f.result, EVC_APPLY_BEHIND);
+    assert_int_equal(f.zones.zone[0].cas, ahead);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -375,6 +406,8 @@ main(void)
         CASE(test_apply__older_than_tombstones_live_over_an_older__is_applied),
         CASE(test_apply__version_beyond_drift__is_refused),
         CASE(test_apply__plain_clients_item__is_older_than_any_version),
+        CASE(test_apply__item_of_a_clock_far_ahead__is_older_than_any_version),
+        CASE(test_apply__item_ahead_by_the_bound_and_a_little_skew__still_counts),
         CASE(test_apply__one_zone_dead__is_applied_and_asks_for_repair),
         CASE(test_apply__all_zones_dead__fails_and_announces_nothing),
         CASE(test_apply__tombstone__lives_our_own_tombstone_ttl),

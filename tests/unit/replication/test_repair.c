@@ -31,7 +31,7 @@ struct fixture {
     struct evc_repair *repair;
     uint64_t position, seq;
     evc_version told_of; /* by on_abandoned */
-    bool told_too_far_ahead;
+    evc_version told_too_far_ahead;
 };
 
 static struct fixture f;
@@ -46,13 +46,21 @@ version_of(unsigned number, unsigned slot)
 }
 
 static void
-note_abandoned(void *ctx, struct evc_slice key, evc_version version, bool is_too_far_ahead)
+note_abandoned(void *ctx, struct evc_slice key, evc_version version)
 {
     struct fixture *fixture = ctx;
 
     assert_true(evc_slice_equal(key, EVC_SLICE("key")));
     fixture->told_of = version;
-    fixture->told_too_far_ahead = is_too_far_ahead;
+}
+
+static void
+note_too_far_ahead(void *ctx, struct evc_slice key, evc_version version)
+{
+    struct fixture *fixture = ctx;
+
+    assert_true(evc_slice_equal(key, EVC_SLICE("key")));
+    fixture->told_too_far_ahead = version;
 }
 
 static void
@@ -72,6 +80,7 @@ make_repair(uint32_t recent_max, uint32_t hold_ms)
                                            .abandon_after_us = 5000000,
                                            .tombstone_ttl_s = 3600,
                                            .on_abandoned = note_abandoned,
+                                           .on_too_far_ahead = note_too_far_ahead,
                                            .ctx = &f,
                                        },
                                        &f.repair),
@@ -373,7 +382,7 @@ test_repair__zone_silent_for_good__is_abandoned_and_counted(void **state)
     pass_ms(7000);
     assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
     assert_int_equal(f.told_of, version_of(2, 1));
-    assert_false(f.told_too_far_ahead);
+    assert_int_equal(f.told_too_far_ahead, 0);
     assert_true(evc_repair_is_idle(f.repair));
 }
 
@@ -481,13 +490,66 @@ test_repair__newest_of_a_third_writer_past_memory__is_looked_at(void **state)
     assert_int_equal(stats().blind_total, 1);
 }
 
+/** The version of a clock that is an hour ahead. */
+static evc_version
+version_far_ahead(void)
+{
+    return version_of(3600 * 1000, 1);
+}
+
 static void
-test_repair__version_beyond_drift__is_abandoned(void **state)
+put_far_ahead(void)
+{
+    fake_zone_put(&f.zones.zone[0], version_far_ahead(), "far");
+    fake_zone_put(&f.zones.zone[1], version_far_ahead(), "far");
+}
+
+static void
+test_repair__version_beyond_drift__is_looked_at_and_teaches_nothing(void **state)
 {
     (void)state;
-    offer(version_of(1000 + EVC_VERSION_DRIFT_MS_DEFAULT + 1000, 1), EVC_EVENT_REPAIR);
-    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
-    assert_true(f.told_too_far_ahead);
+    fake_zone_put(&f.zones.zone[0], version_of(2, 2), "good");
+    fake_zone_put(&f.zones.zone[1], version_far_ahead(), "far");
+    offer(version_far_ahead(), 0);
+    assert_int_equal(f.told_too_far_ahead, version_far_ahead());
+    assert_int_equal(stats().too_far_ahead_total, 1);
+    pass_ms(700);
+    assert_int_equal(f.zones.zone[1].cas, version_of(2, 2));
+    assert_memory_equal(f.zones.zone[1].value, "good", 4);
+    assert_int_equal(fake_sink_count(&f.sink, 0, version_of(2, 2)), 1);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
+static void
+test_repair__only_a_version_beyond_drift_left__gets_one_that_loses_to_late_writes(void **state)
+{
+    evc_version got;
+
+    (void)state;
+    put_far_ahead();
+    offer(version_far_ahead(), 0);
+    pass_ms(700);
+    got = f.zones.zone[0].cas;
+    assert_int_equal(f.zones.zone[1].cas, got);
+    assert_memory_equal(f.zones.zone[1].value, "far", 3);
+    assert_in_range(evc_version_unix_ms(got), NOW_US / 1000 - EVC_VERSION_DRIFT_MS_DEFAULT,
+                    f.now.unix_us / 1000 - EVC_VERSION_DRIFT_MS_DEFAULT);
+    assert_int_equal(fake_sink_count(&f.sink, 0, got), 1);
+    assert_int_equal(f.sink.count, 1);
+}
+
+static void
+test_repair__version_beyond_drift_has_buried_a_known_one__is_restamped_above_it(void **state)
+{
+    (void)state;
+    offer(version_of(5, 2), 0);
+    put_far_ahead();
+    offer(version_far_ahead(), 0);
+    pass_ms(700);
+    assert_int_equal(f.zones.zone[0].cas, f.zones.zone[1].cas);
+    assert_true(f.zones.zone[0].cas > version_of(5, 2));
+    assert_true(f.zones.zone[0].cas < version_of(6, 0));
+    assert_int_equal(fake_sink_count(&f.sink, 0, f.zones.zone[0].cas), 1);
 }
 
 /** It ran out after it was looked at, and was buried before it was fetched. */
@@ -607,8 +669,10 @@ main(void)
         CASE(test_repair__one_writer_past_memory__nothing_to_look_at),
         CASE(test_repair__another_writer_past_memory__is_looked_at),
         CASE(test_repair__newest_of_a_third_writer_past_memory__is_looked_at),
-        CASE(test_repair__version_beyond_drift__is_abandoned),
         CASE(test_repair__value_becomes_a_tombstone_of_its_version__is_copied_as_one),
+        CASE(test_repair__version_beyond_drift__is_looked_at_and_teaches_nothing),
+        CASE(test_repair__only_a_version_beyond_drift_left__gets_one_that_loses_to_late_writes),
+        CASE(test_repair__version_beyond_drift_has_buried_a_known_one__is_restamped_above_it),
         CASE(test_repair__a_zone_away_for_long__is_carried_and_the_position_moves),
         CASE(test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure),
         CASE(test_repair__carried_for_a_destination__is_no_sign_of_trouble),

@@ -105,6 +105,7 @@ make_ship(const struct evc_config *config)
                                          .hold_ms = HOLD_MS,
                                          .abandon_after_us = ABANDON_US,
                                          .tombstone_ttl_s = 3600,
+                                         .drift_ms = EVC_VERSION_DRIFT_MS_DEFAULT,
                                          .trail_max = 64,
                                          .prefixes = &f.prefixes,
                                          .on_trouble = count_trouble,
@@ -668,6 +669,57 @@ test_ship__more_keys_than_items__has_no_room(void **state)
     assert_false(evc_ship_has_room(f.ship, 1));
 }
 
+/** The version of a clock that is an hour ahead. */
+static evc_version
+version_far_ahead(void)
+{
+    return version_of(3600 * 1000, 8);
+}
+
+static void
+test_ship__item_of_a_clock_far_ahead_found__is_not_sent_and_repair_is_asked(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_far_ahead(), "far");
+    fake_zone_put(&f.zones.zone[1], version_far_ahead(), "far");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 0);
+    assert_int_equal(
+        fake_sink_count(&f.sink, EVC_EVENT_REPAIR | EVC_EVENT_RESHIP, version_of(1, 1)), 1);
+    assert_int_equal(outcome(EVC_OUTCOME_COALESCED), 1);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
+static void
+test_ship__item_of_a_clock_far_ahead_in_one_zone__takes_the_other(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_far_ahead(), "far");
+    fake_zone_put(&f.zones.zone[1], version_of(1, 1), "good");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent_count, 1);
+    assert_string_equal(f.sent[0].value, "good");
+}
+
+/** Nor may it take the place of an event that can be shipped. */
+static void
+test_ship__event_of_a_clock_far_ahead__is_abandoned_at_once(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "good");
+    offer_set(version_of(1, 1));
+    offer_set(version_far_ahead());
+    assert_int_equal(f.troubled, 1);
+    assert_int_equal(f.trouble, EVC_OUTCOME_ABANDONED);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.sent[0].version, version_of(1, 1));
+    reply_last(EVC_APPLY_APPLIED);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -681,6 +733,9 @@ main(void)
         CASE(test_ship__local_zone_older__takes_it_from_another),
         CASE(test_ship__only_older_found__is_sent_and_repair_is_asked_to_announce),
         CASE(test_ship__newer_of_another_writer_found__asks_for_repair),
+        CASE(test_ship__item_of_a_clock_far_ahead_found__is_not_sent_and_repair_is_asked),
+        CASE(test_ship__item_of_a_clock_far_ahead_in_one_zone__takes_the_other),
+        CASE(test_ship__event_of_a_clock_far_ahead__is_abandoned_at_once),
         CASE(test_ship__only_in_the_zone_being_filled__is_not_gone),
         CASE(test_ship__gone_from_every_zone__becomes_a_tombstone_here_and_there),
         CASE(test_ship__missing_here_and_a_zone_silent__waits_for_it),

@@ -9,6 +9,7 @@
 
 #define TICK_BITS (64 - EVC_VERSION_WRITER_BITS)
 #define TICK_MAX ((UINT64_C(1) << TICK_BITS) - 1)
+#define TICK_LANE (UINT64_C(1) << (EVC_VERSION_COUNTER_BITS - 1))
 /* A wall clock from before 2020 must still mint what counts as ours. */
 #define TICK_MIN (EVC_VERSION_OURS_MIN >> EVC_VERSION_WRITER_BITS)
 
@@ -46,16 +47,33 @@ evc_version_clock_keep(struct evc_version_clock *clock, uint64_t *cell)
     clock->kept_tick = cell;
     if (*cell > clock->last_tick && *cell <= TICK_MAX) {
         clock->last_tick = *cell;
+        clock->lane = *cell & TICK_LANE;
     }
+}
+
+/** Whether nobody would trust what comes after the last tick. */
+static bool
+clock_is_far_ahead(const struct evc_version_clock *clock, uint64_t unix_ms)
+{
+    evc_version last = clock->last_tick << EVC_VERSION_WRITER_BITS;
+
+    return last != 0 && evc_version_trusted(last, unix_ms, clock->drift_ms) == 0;
 }
 
 evc_version
 evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms)
 {
-    uint64_t tick = version_tick_of_wall(unix_ms);
+    uint64_t wall = version_tick_of_wall(unix_ms);
+    uint64_t tick = wall | clock->lane;
 
     if (tick <= clock->last_tick) {
-        tick = clock->last_tick + 1;
+        if (clock_is_far_ahead(clock, unix_ms)) {
+            clock->lane ^= TICK_LANE;
+            clock->returned_total++;
+            tick = wall | clock->lane;
+        } else {
+            tick = clock->last_tick + 1;
+        }
     }
     assert(tick <= TICK_MAX); /* the layout ends in 2089 */
     clock->last_tick = tick;

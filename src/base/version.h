@@ -6,9 +6,20 @@
  * bits writer (4 bits region index, 10 bits worker slot). Kept in memcached's CAS field, so a plain
  * integer comparison orders writes everywhere.
  *
- * Invariants: a clock never mints a version at or below one it minted or observed; two clocks with
- * different writers never mint the same version; an observed version beyond the drift bound changes
- * nothing. A counter that overflows runs into the next millisecond.
+ * Invariants: a clock never mints a version at or below one it minted or observed, but for the way
+ * back (below); two clocks with different writers never mint the same version; an observed version
+ * beyond the drift bound changes nothing. A counter that overflows runs into the next millisecond.
+ *
+ * The way back: observing is bounded, so the last tick is further ahead of the wall than anybody
+ * trusts only when the wall has gone back by more than the bound. Then the clock goes on from the
+ * wall: what it minted while that was far ahead was refused everywhere, and so would be all that
+ * follows. The wall will pass those ticks a second time. They are not minted twice: after a step
+ * back the counter of each millisecond begins in its other half (the lane), where the first pass
+ * did not come unless it minted more than 256 in that millisecond. The lane is a bit of the tick
+ * itself and survives a restart with it. Should two writes meet all the same (a third pass, a busy
+ * millisecond), that harms where they are of one key and a node still has the first, which no other
+ * region ever took and repair has replaced. A wall that was right and goes back so far is what
+ * cannot be told from this: its writes then lose to those of others, as any slow clock's do.
  */
 #ifndef EVC_BASE_VERSION_H
 #define EVC_BASE_VERSION_H
@@ -79,11 +90,13 @@ evc_version evc_version_trusted(uint64_t cas, uint64_t unix_ms, uint32_t drift_m
 
 /** One writer's clock. Belongs to one thread. */
 struct evc_version_clock {
-    uint32_t writer;        /* immutable after init */
-    uint32_t drift_ms;      /* immutable after init */
-    uint64_t last_tick;     /* milliseconds since the epoch above and counter, as in a version */
-    uint64_t *kept_tick;    /* where last_tick survives a restart, or NULL */
-    uint64_t refused_total; /* observed versions beyond the drift bound */
+    uint32_t writer;         /* immutable after init */
+    uint32_t drift_ms;       /* immutable after init */
+    uint64_t last_tick;      /* milliseconds since the epoch above and counter, as in a version */
+    uint64_t lane;           /* where in a millisecond its counter begins: 0 or half of it */
+    uint64_t *kept_tick;     /* where last_tick survives a restart, or NULL */
+    uint64_t refused_total;  /* observed versions beyond the drift bound */
+    uint64_t returned_total; /* times it went back to a wall that had been far ahead */
 };
 
 void evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, uint32_t drift_ms);
@@ -96,7 +109,8 @@ void evc_version_clock_init(struct evc_version_clock *clock, uint32_t writer, ui
 void evc_version_clock_keep(struct evc_version_clock *clock, uint64_t *cell);
 
 /**
- * A new version, above all this clock minted or observed and not behind the wall clock.
+ * A new version, above all this clock minted or observed (or returned_total counts) and not behind
+ * the wall clock.
  * unix_ms: the wall clock now, in Unix milliseconds; may jump backwards.
  */
 evc_version evc_version_clock_mint(struct evc_version_clock *clock, uint64_t unix_ms);

@@ -76,6 +76,7 @@ evc_figures_add(struct evc_worker_figures *into, const struct evc_worker_figures
     add_cells(&into->applies, &from->applies, sizeof(into->applies));
     add_cells(&into->canary, &from->canary, sizeof(into->canary));
     into->clock_refused += from->clock_refused;
+    into->clock_returned += from->clock_returned;
     if (from->turn_busy_us_max > into->turn_busy_us_max) {
         into->turn_busy_us_max = from->turn_busy_us_max;
     }

@@ -51,7 +51,7 @@ struct evc_worker_figures {
     struct evc_reader_stats reads;
     struct evc_write_stats writes;
     struct evc_apply_stats applies;
-    uint64_t clock_refused;
+    uint64_t clock_refused, clock_returned;
     struct evc_canary_stats canary; /* of the worker that writes them */
     uint64_t turn_busy_us_max;
     struct evc_latency turns;

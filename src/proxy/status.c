@@ -149,6 +149,7 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
     (void)evc_report_set(json, "repairs",
                          figures->writes.repairs_total + figures->applies.repairs_total);
     (void)evc_report_set(json, "clock_refused", figures->clock_refused);
+    (void)evc_report_set(json, "clock_returned", figures->clock_returned);
     (void)evc_report_set(json, "bytes_read", counters->bytes_read);
     (void)evc_report_set(json, "bytes_written", counters->bytes_written);
     (void)evc_report_set(json, "replies_dropped", counters->staged_dropped);

@@ -23,6 +23,7 @@ evc_worker_publish(struct evc_worker *worker)
         .writes = worker->writer.stats,
         .applies = worker->applier.stats,
         .clock_refused = worker->clock.refused_total,
+        .clock_returned = worker->clock.returned_total,
         .canary = worker->canary.stats,
         .turn_busy_us_max = worker->loop.turn_busy_us_max,
         .turns = worker->loop.turns,
@@ -229,6 +230,17 @@ on_turn(struct evc_loop_hook *hook)
 }
 
 static void
+look_at_clock(struct evc_worker *worker)
+{
+    if (worker->clock.returned_total != worker->returned_seen) {
+        worker->returned_seen = worker->clock.returned_total;
+        evc_log_error("the clock was far ahead: what was written meanwhile counts for nothing",
+                      "worker=%u slot=%u times=%llu", worker->options.index, worker->options.slot,
+                      (unsigned long long)worker->returned_seen);
+    }
+}
+
+static void
 on_tick(struct evc_loop_hook *hook)
 {
     struct evc_worker *worker = EVC_CONTAINER_OF(hook, struct evc_worker, tick);
@@ -243,6 +255,7 @@ on_tick(struct evc_loop_hook *hook)
         if (now_us - worker->sweep_us >= EVC_SERVICE_SWEEP_MS * UINT64_C(1000)) {
             worker->sweep_us = now_us;
             evc_service_sweep(&worker->service);
+            look_at_clock(worker);
         }
         evc_canary_tick(&worker->canary);
     }

@@ -72,6 +72,7 @@ struct evc_worker {
     struct evc_engine_node_stats *nodes; /* scratch for publishing */
     uint64_t released_seen;
     uint64_t publish_us, sweep_us, drain_until_us;
+    uint64_t returned_seen; /* of the clock */
 };
 
 /**

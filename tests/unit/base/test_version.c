@@ -59,12 +59,67 @@ test_version__wall_clock_jumps_back__versions_do_not(void **state)
 {
     struct evc_version_clock clock = clock_of(0, 0);
     evc_version before = evc_version_clock_mint(&clock, NOW_MS);
-    evc_version after = evc_version_clock_mint(&clock, NOW_MS - 3600000);
+    evc_version after = evc_version_clock_mint(&clock, NOW_MS - DRIFT_MS);
 
     (void)state;
     assert_true(after > before);
     assert_int_equal(evc_version_unix_ms(after), NOW_MS);
-    assert_true(evc_version_clock_mint(&clock, 0) > after);
+    assert_true(evc_version_clock_mint(&clock, NOW_MS - DRIFT_MS - EVC_VERSION_SKEW_MS) > after);
+    assert_int_equal(clock.returned_total, 0);
+}
+
+/** As after NTP once had it a year ahead; also by a restart, which takes the tick up. */
+static void
+test_version__wall_clock_was_far_ahead_and_is_mended__goes_on_from_the_wall(void **state)
+{
+    const uint64_t year_ms = UINT64_C(365) * 86400 * 1000;
+    struct evc_version_clock clock = clock_of(0, 0);
+    struct evc_version_clock restarted = clock_of(0, 0);
+    uint64_t cell = 0;
+    evc_version version;
+
+    (void)state;
+    evc_version_clock_keep(&clock, &cell);
+    assert_false(
+        evc_version_is_sane(evc_version_clock_mint(&clock, NOW_MS + year_ms), NOW_MS, DRIFT_MS));
+    evc_version_clock_keep(&restarted, &cell);
+    version = evc_version_clock_mint(&restarted, NOW_MS);
+    assert_int_equal(evc_version_unix_ms(version), NOW_MS);
+    assert_int_equal(restarted.returned_total, 1);
+    assert_true(evc_version_clock_mint(&restarted, NOW_MS) > version);
+    assert_int_equal(restarted.returned_total, 1);
+}
+
+/** The wall passes what was minted ahead of it a second time, with a restart in between. */
+static void
+test_version__second_pass_after_the_way_back__mints_nothing_twice(void **state)
+{
+    enum {
+        PASS_MS = 100,
+        PER_MS = COUNTER_END / 2
+    };
+    const uint64_t ahead_ms = NOW_MS + UINT64_C(2) * DRIFT_MS;
+    static evc_version first[PASS_MS * PER_MS];
+    struct evc_version_clock clock = clock_of(0, 0);
+    uint64_t cell = 0;
+    unsigned count = 0;
+
+    (void)state;
+    evc_version_clock_keep(&clock, &cell);
+    for (unsigned i = 0; i < PASS_MS * PER_MS; i++) {
+        first[i] = evc_version_clock_mint(&clock, ahead_ms + i / PER_MS);
+    }
+    (void)evc_version_clock_mint(&clock, NOW_MS);
+    clock = clock_of(0, 0);
+    evc_version_clock_keep(&clock, &cell);
+    for (unsigned i = 0; i < PASS_MS * PER_MS; i++) {
+        evc_version version = evc_version_clock_mint(&clock, ahead_ms + i / PER_MS);
+
+        while (count < PASS_MS * PER_MS && first[count] < version) {
+            count++;
+        }
+        assert_true(count == PASS_MS * PER_MS || first[count] != version);
+    }
 }
 
 static void
@@ -162,6 +217,9 @@ main(void)
         cmocka_unit_test(test_version__mint__has_time_and_writer_where_the_layout_says),
         cmocka_unit_test(test_version__mint_in_one_millisecond__counts_and_overflows_into_the_next),
         cmocka_unit_test(test_version__wall_clock_jumps_back__versions_do_not),
+        cmocka_unit_test(
+            test_version__wall_clock_was_far_ahead_and_is_mended__goes_on_from_the_wall),
+        cmocka_unit_test(test_version__second_pass_after_the_way_back__mints_nothing_twice),
         cmocka_unit_test(test_version__wall_clock_before_the_epoch__still_mints_ours),
         cmocka_unit_test(test_version__two_writers__never_mint_the_same),
         cmocka_unit_test(test_version__observe_within_drift__next_mint_is_above),

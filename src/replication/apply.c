@@ -12,6 +12,12 @@
 #include "meta/expiry.h"
 #include "replication/rule.h"
 
+enum {
+    /* A node counts whole seconds, so a tombstone lives up to one less than its time, and its
+     * version may be as far ahead of when it was stored as the drift bound allows. */
+    APPLY_TTL_SLACK_MS = 2000,
+};
+
 /** How a zone ended. */
 enum zone_end {
     ZONE_APPLIED,
@@ -302,16 +308,25 @@ write_zone(struct apply_item *item, unsigned zone, enum evc_node_verb verb, uint
     evc_node_port_submit(item->applier->port, op);
 }
 
+/** How old what is written over nothing may be: a tombstone above it would still be there. */
+static uint64_t
+age_limit_ms(const struct evc_applier *applier)
+{
+    uint64_t ttl_ms = (uint64_t)applier->options.tombstone_ttl_s * 1000;
+    uint64_t slack_ms = applier->clock->drift_ms + APPLY_TTL_SLACK_MS;
+
+    return ttl_ms > slack_ms ? ttl_ms - slack_ms : 0;
+}
+
 /** Nobody can know whether a key that is missing was deleted once tombstones of that age are gone.
  */
 static bool
 is_late(const struct apply_item *item)
 {
     const struct evc_applier *applier = item->applier;
-    uint64_t age_limit_ms = (uint64_t)applier->options.tombstone_ttl_s * 1000;
 
-    return !item->is_tombstone &&
-           evc_version_unix_ms(item->version) + age_limit_ms < applier->now->unix_us / 1000;
+    return !item->is_tombstone && evc_version_unix_ms(item->version) + age_limit_ms(applier) <
+                                      applier->now->unix_us / 1000;
 }
 
 /** What an item of a node counts for. */

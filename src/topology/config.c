@@ -7,6 +7,7 @@
 #include "topology/config.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -470,6 +471,20 @@ set_defaults(struct evc_config *config, const char *file)
     return config->file && config->node.memory ? EVC_OK : EVC_E_NOMEM;
 }
 
+/** What a receiver takes over nothing may be as old as the ttl less the drift, and has to be able
+ * to be as old as the drift. */
+static int
+check_tombstones(const struct evc_config *config, struct evc_error *error)
+{
+    if ((uint64_t)config->tombstone_ttl_s * 1000 > UINT64_C(2) * config->drift_ms) {
+        return EVC_OK;
+    }
+    return evc_error_set(error, EVC_E_CONFIG,
+                         "%s: tombstones.ttl (%" PRIu32 "s) must be more than twice versions.drift "
+                         "(%" PRIu32 "ms)",
+                         config->file, config->tombstone_ttl_s, config->drift_ms);
+}
+
 static int
 default_journal_path(struct evc_config *config, struct evc_error *error)
 {
@@ -501,6 +516,7 @@ evc_config_load(const char *file, struct evc_config **ret, struct evc_error *err
     evc_yaml_finish(&yaml);
     rc = rc ? rc : evc_config_check_addresses(config, error);
     rc = rc ? rc : evc_config_check_queue(config, error);
+    rc = rc ? rc : check_tombstones(config, error);
     rc = rc ? rc : default_journal_path(config, error);
     if (rc != EVC_OK) {
         evc_config_destroy(config);

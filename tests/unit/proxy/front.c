@@ -334,9 +334,10 @@ start_service(struct front *front)
                         .tombstone_ttl_s = 60,
                         .value_len_max = EVC_VALUE_LEN_MAX_DEFAULT,
                     });
-    evc_applier_init(&front->applier, &front->port, &front->clock, &front->loop.now,
-                     evc_journal_sink(front->journal),
-                     &(struct evc_apply_options){.zone_timeout_us = 500000, .tombstone_ttl_s = 60});
+    evc_applier_init(
+        &front->applier, &front->port, &front->clock, &front->loop.now,
+        evc_journal_sink(front->journal),
+        &(struct evc_apply_options){.zone_timeout_us = 500000, .tombstone_ttl_s = 3600});
     evc_service_init(&front->service, &(struct evc_service_options){
                                           .loop = &front->loop,
                                           .port = &front->port,

@@ -390,6 +390,21 @@ test_apply__item_ahead_by_the_bound_and_a_little_skew__still_counts(void **state
     assert_int_equal(f.zones.zone[0].cas, ahead);
 }
 
+/** A tombstone above it may have been stored a drift bound before its version says, and have lived
+ * a second less than its time. */
+static void
+test_apply__as_old_as_a_tombstone_may_be_gone_and_missing__is_late(void **state)
+{
+    const int64_t limit_ms = TOMBSTONE_TTL_S * 1000LL - EVC_VERSION_DRIFT_MS_DEFAULT - 2000;
+
+    (void)state;
+    apply(version_of(THEIR_REGION, limit_ms + 1), "v");
+    assert_int_equal(f.result, EVC_APPLY_LATE);
+    f.done_count = 0;
+    apply(version_of(THEIR_REGION, limit_ms), "v");
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -403,6 +418,7 @@ main(void)
         CASE(test_apply__zones_differ__asks_for_repair),
         CASE(test_apply__raced_by_a_newer_write__keeps_the_newer),
         CASE(test_apply__older_than_tombstones_live_and_missing__is_late),
+        CASE(test_apply__as_old_as_a_tombstone_may_be_gone_and_missing__is_late),
         CASE(test_apply__older_than_tombstones_live_over_an_older__is_applied),
         CASE(test_apply__version_beyond_drift__is_refused),
         CASE(test_apply__plain_clients_item__is_older_than_any_version),

@@ -243,6 +243,8 @@ static const struct mistake {
      "7: two zones of a region are named \"a\""},
     {HEAD QUEUE REGION "policies:\n  - {prefix: a, replicate: maybe}\n",
      "12: replicate \"maybe\" is not known; allowed are copy, invalidate, none"},
+    {HEAD QUEUE REGION "tombstones: {ttl: 2m}\n",
+     " tombstones.ttl (120s) must be more than twice versions.drift (60000ms)"},
 };
 
 static void

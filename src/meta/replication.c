@@ -11,9 +11,10 @@ static const struct {
     const char *name;
     char letter;
 } results[EVC_APPLY_RESULT_MAX] = {
-    [EVC_APPLY_APPLIED] = {"applied", 'a'}, [EVC_APPLY_IDENTICAL] = {"identical", 'i'},
-    [EVC_APPLY_BEHIND] = {"behind", 'b'},   [EVC_APPLY_LATE] = {"late", 'l'},
-    [EVC_APPLY_FAILED] = {"failed", 'f'},   [EVC_APPLY_DRIFT] = {"drift", 'd'},
+    [EVC_APPLY_APPLIED] = {"applied", 'a'},   [EVC_APPLY_IDENTICAL] = {"identical", 'i'},
+    [EVC_APPLY_BEHIND] = {"behind", 'b'},     [EVC_APPLY_LATE] = {"late", 'l'},
+    [EVC_APPLY_FAILED] = {"failed", 'f'},     [EVC_APPLY_DRIFT] = {"drift", 'd'},
+    [EVC_APPLY_REJECTED] = {"rejected", 'r'},
 };
 
 const char *

@@ -12,7 +12,8 @@
  *
  * Requests are read with meta/request.h. A tombstone travels as the item it is (node_op.h). Outcome
  * letters: a applied, i identical, b behind (c is the newer version there), l late, f failed (no
- * zone took it; try again), d refused (version beyond the drift bound).
+ * zone took it; try again), d refused (version beyond the drift bound), r rejected (nodes will not
+ * take the value; a tombstone of its version is there instead).
  */
 #ifndef EVC_META_REPLICATION_H
 #define EVC_META_REPLICATION_H
@@ -31,8 +32,9 @@ enum evc_apply_result {
     EVC_APPLY_IDENTICAL,
     EVC_APPLY_BEHIND,
     EVC_APPLY_LATE,
-    EVC_APPLY_FAILED, /* no zone of the region could be brought to a decision: send it again */
-    EVC_APPLY_DRIFT,  /* refused: the version lies beyond the drift bound */
+    EVC_APPLY_FAILED,   /* no zone of the region could be brought to a decision: send it again */
+    EVC_APPLY_DRIFT,    /* refused: the version lies beyond the drift bound */
+    EVC_APPLY_REJECTED, /* the nodes will not take the value; a tombstone stands in its place */
     EVC_APPLY_RESULT_MAX,
 };
 

@@ -148,9 +148,10 @@ static void
 note_trouble(const struct evc_receiver *receiver, enum evc_apply_result result, evc_version version)
 {
     static struct evc_log_limit limits[EVC_APPLY_RESULT_MAX];
-    const char *msg = result == EVC_APPLY_DRIFT  ? "a version too far ahead is refused"
-                      : result == EVC_APPLY_LATE ? "a replicated write came too late"
-                                                 : "no zone took a replicated write";
+    const char *msg = result == EVC_APPLY_DRIFT      ? "a version too far ahead is refused"
+                      : result == EVC_APPLY_LATE     ? "a replicated write came too late"
+                      : result == EVC_APPLY_REJECTED ? "nodes will not take a replicated value"
+                                                     : "no zone took a replicated write";
     unsigned long suppressed;
 
     if (evc_log_allowed(&limits[result], &suppressed)) {
@@ -170,7 +171,8 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
         receiver->held_up--; /* perhaps it was a new one: the next look will tell */
     }
     receiver->in_flight_bytes -= (size_t)(tag >> 32);
-    if (result == EVC_APPLY_DRIFT || result == EVC_APPLY_LATE || result == EVC_APPLY_FAILED) {
+    if (result == EVC_APPLY_DRIFT || result == EVC_APPLY_LATE || result == EVC_APPLY_FAILED ||
+        result == EVC_APPLY_REJECTED) {
         note_trouble(receiver, result, newest);
     }
     if (!receiver->is_closing && !receiver->is_closed) {

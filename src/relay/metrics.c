@@ -351,6 +351,9 @@ static const struct {
     {{"evcache_repair_too_far_ahead_total", EVC_METRIC_COUNTER,
       "Versions further ahead than versions.drift: the clock of a writer is wrong."},
      offsetof(struct evc_repair_stats, too_far_ahead_total)},
+    {{"evcache_repair_rejected_total", EVC_METRIC_COUNTER,
+      "Zones that stay without a value because their node will not take it."},
+     offsetof(struct evc_repair_stats, rejected_total)},
     {{"evcache_repair_abandoned_total", EVC_METRIC_COUNTER, "Repairs given up."},
      offsetof(struct evc_repair_stats, abandoned_total)},
 };

@@ -25,6 +25,7 @@ enum zone_end {
     ZONE_NEWER,
     ZONE_LATE,
     ZONE_FAILED,
+    ZONE_REJECTED,
     ZONE_END_MAX,
 };
 
@@ -33,6 +34,7 @@ struct apply_zone {
     evc_version first_seen; /* what the zone held when first asked; 0: nothing that counts */
     bool has_seen;
     bool is_guess; /* written over first_seen without asking */
+    bool has_rejected;
     unsigned races;
 };
 
@@ -51,6 +53,7 @@ struct apply_item {
     unsigned pending;
     unsigned ends[ZONE_END_MAX];
     bool is_tombstone;
+    bool is_rejected; /* what is written is a tombstone in its place */
     bool has_raced;
     bool replaced_our_own; /* a version minted in this region was replaced */
     uint8_t key_len;
@@ -60,6 +63,7 @@ struct apply_item {
 };
 
 static void ask_zone(struct apply_item *item, unsigned zone);
+static void give_up_hold(struct apply_item *item);
 
 void
 evc_applier_init(struct evc_applier *applier, struct evc_node_port *port,
@@ -154,7 +158,8 @@ follow_rules(const struct apply_item *item)
 {
     struct evc_apply_stats *stats = &item->applier->stats;
     bool is_settled_somewhere = item->ends[ZONE_FAILED] < item->applier->port->zone_count;
-    bool has_failed = item->ends[ZONE_FAILED] > 0 && is_settled_somewhere;
+    bool has_failed =
+        item->ends[ZONE_FAILED] + item->ends[ZONE_REJECTED] > 0 && is_settled_somewhere;
 
     if (item->newer != 0 && rule_is_on(item, EVC_RULE_ECHO)) {
         stats->echoes_total++;
@@ -177,6 +182,10 @@ result_of(const struct apply_item *item)
 {
     if (item->newer != 0) {
         return EVC_APPLY_BEHIND;
+    }
+    if (item->is_rejected) {
+        return item->ends[ZONE_APPLIED] + item->ends[ZONE_IDENTICAL] > 0 ? EVC_APPLY_REJECTED
+                                                                         : EVC_APPLY_FAILED;
     }
     if (item->ends[ZONE_APPLIED] > 0) {
         return EVC_APPLY_APPLIED;
@@ -201,6 +210,45 @@ remember(const struct apply_item *item)
     }
 }
 
+/** Whether all that answered have rejected the value. */
+static bool
+must_bury(const struct apply_item *item)
+{
+    return !item->is_tombstone && item->ends[ZONE_REJECTED] > 0 &&
+           item->ends[ZONE_REJECTED] + item->ends[ZONE_FAILED] == item->applier->port->zone_count;
+}
+
+/** From now on a tombstone is written. */
+static void
+become_tombstone(struct apply_item *item)
+{
+    const struct evc_applier *applier = item->applier;
+
+    item->is_rejected = true;
+    item->is_tombstone = true;
+    item->client_flags = EVC_TOMBSTONE_FLAGS;
+    item->ttl_s = applier->options.tombstone_ttl_s;
+    item->deadline_us = applier->now->mono_us + applier->options.zone_timeout_us;
+    evc_buf_clear(&item->value);
+}
+
+/** The zones that have rejected the value get a tombstone, unless something newer is there now. */
+static void
+bury(struct apply_item *item)
+{
+    unsigned zone_count = item->applier->port->zone_count;
+
+    become_tombstone(item);
+    item->pending = item->ends[ZONE_REJECTED] + 1;
+    item->ends[ZONE_REJECTED] = 0;
+    for (unsigned i = 0; i < zone_count; i++) {
+        if (item->zone[i].has_rejected) {
+            ask_zone(item, i);
+        }
+    }
+    give_up_hold(item);
+}
+
 static void
 give_up_hold(struct apply_item *item)
 {
@@ -209,6 +257,10 @@ give_up_hold(struct apply_item *item)
 
     assert(item->pending > 0);
     if (--item->pending > 0) {
+        return;
+    }
+    if (must_bury(item)) {
+        bury(item);
         return;
     }
     follow_rules(item);
@@ -263,7 +315,7 @@ static void
 on_guess_wrong(struct apply_item *item, struct apply_zone *zone)
 {
     item->applier->stats.guesses_wrong_total++;
-    zone->is_guess = zone->has_seen = false;
+    zone->has_seen = false;
     ask_zone(item, zone->op.zone);
 }
 
@@ -279,6 +331,9 @@ on_zone_written(struct evc_node_op *op)
         on_guess_wrong(item, zone);
     } else if (op->result == EVC_NODE_STORED) {
         end_zone(item, ZONE_APPLIED);
+    } else if (op->result == EVC_NODE_ERROR && !item->is_tombstone) {
+        zone->has_rejected = true;
+        end_zone(item, ZONE_REJECTED);
     } else if (evc_node_result_is_answer(op->result) && ++zone->races <= EVC_APPLY_RACES_MAX) {
         item->has_raced = true;
         item->applier->stats.races_total++;
@@ -375,6 +430,7 @@ ask_zone(struct apply_item *item, unsigned zone)
 {
     struct evc_node_op *op = &item->zone[zone].op;
 
+    item->zone[zone].is_guess = false;
     *op = (struct evc_node_op){
         .verb = EVC_NODE_GET,
         .zone = (uint8_t)zone,

@@ -19,6 +19,8 @@
  * meanwhile, a tombstone takes its place: an older value must not outlive it. An event with a
  * version beyond the drift bound teaches nothing: the zones are compared, and what only such a
  * version is left of gets one that counts.
+ * A node that rejects the value (it is too large there) has dropped what it had and will reject it
+ * again: counted, and the zone stays without.
  * Carried: a repair that has failed for hold_ms, or behind which the books fill up, is
  * asked for anew through the queue and ends as coalesced, so that the position moves on
  * (replication/ship.h says why). One that has failed for abandon_after_us in all is given up, and
@@ -68,6 +70,7 @@ struct evc_repair_stats {
     uint64_t clean_total; /* looked at, nothing to do */
     uint64_t changed_total, restamped_total, reshipped_total, gone_total;
     uint64_t retries_total, abandoned_total;
+    uint64_t rejected_total; /* zones whose node would not take the value */
 };
 
 struct evc_repair;

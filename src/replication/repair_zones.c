@@ -59,6 +59,8 @@ on_zone_written(struct evc_node_op *op)
         item->has_restamped |= item->goal.is_restamped;
     } else if (evc_node_result_is_answer(op->result)) {
         item->has_raced = true;
+    } else if (op->result == EVC_NODE_ERROR && !item->goal.is_tombstone) {
+        item->repair->stats.rejected_total++; /* and would be the next time */
     } else {
         item->zone_failed = true;
     }

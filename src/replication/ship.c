@@ -516,6 +516,7 @@ outcome_of(const struct evc_ship_item *item, enum evc_apply_result result)
     case EVC_APPLY_LATE:
         return EVC_OUTCOME_LATE;
     case EVC_APPLY_DRIFT:
+    case EVC_APPLY_REJECTED:
     case EVC_APPLY_FAILED:
     case EVC_APPLY_RESULT_MAX:
         break;

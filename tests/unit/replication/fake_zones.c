@@ -49,7 +49,14 @@ static void
 execute(struct fake_zone *zone, struct evc_node_op *op)
 {
     op->reply = (struct evc_node_reply){0};
-    if (zone->mood == FAKE_ANSWERS || zone->mood == FAKE_LOSES_ANSWER) {
+    if (zone->mood == FAKE_REJECTS_VALUES && op->verb != EVC_NODE_GET && op->value.len > 0) {
+        zone->has_item = false;
+        op->result = EVC_NODE_ERROR;
+        op->reply.error = EVC_SLICE("SERVER_ERROR object too large for cache");
+        return;
+    }
+    if (zone->mood == FAKE_ANSWERS || zone->mood == FAKE_LOSES_ANSWER ||
+        zone->mood == FAKE_REJECTS_VALUES) {
         if (op->verb == EVC_NODE_GET) {
             read_item(zone, op);
         } else {

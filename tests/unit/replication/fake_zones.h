@@ -14,10 +14,11 @@
 
 enum fake_mood {
     FAKE_ANSWERS,
-    FAKE_REFUSES,      /* EVC_NODE_REFUSED, inside submit; also what waited */
-    FAKE_LOSES,        /* EVC_NODE_UNKNOWN without effect */
-    FAKE_LOSES_ANSWER, /* EVC_NODE_UNKNOWN with effect */
-    FAKE_REJECTS,      /* EVC_NODE_ERROR */
+    FAKE_REFUSES,        /* EVC_NODE_REFUSED, inside submit; also what waited */
+    FAKE_LOSES,          /* EVC_NODE_UNKNOWN without effect */
+    FAKE_LOSES_ANSWER,   /* EVC_NODE_UNKNOWN with effect */
+    FAKE_REJECTS,        /* EVC_NODE_ERROR */
+    FAKE_REJECTS_VALUES, /* the same, and what was there is gone; takes tombstones, and reads */
 };
 
 struct fake_zone {

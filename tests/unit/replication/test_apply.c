@@ -405,6 +405,88 @@ test_apply__as_old_as_a_tombstone_may_be_gone_and_missing__is_late(void **state)
     assert_int_equal(f.result, EVC_APPLY_APPLIED);
 }
 
+/** The nodes have dropped what they had: nothing older may come back. */
+static void
+test_apply__no_node_takes_the_value__is_rejected_and_leaves_a_tombstone(void **state)
+{
+    evc_version version = version_of(THEIR_REGION, 5);
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_zone_put(&f.zones.zone[i], version_of(THEIR_REGION, 9), "old");
+        f.zones.zone[i].mood = FAKE_REJECTS_VALUES;
+    }
+    apply(version, "large");
+    assert_int_equal(f.result, EVC_APPLY_REJECTED);
+    assert_int_equal(f.newest, version);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(fake_zone_is_tombstone(&f.zones.zone[i]));
+        assert_int_equal(f.zones.zone[i].cas, version);
+        assert_int_equal(f.zones.zone[i].ttl_s, TOMBSTONE_TTL_S);
+    }
+    assert_int_equal(f.sink.count, 0);
+}
+
+static void
+test_apply__value_rejected_and_a_newer_one_comes__the_newer_stays(void **state)
+{
+    evc_version newer = version_of(OUR_REGION, 1);
+
+    (void)state;
+    f.zones.zone[0].mood = f.zones.zone[1].mood = FAKE_REJECTS_VALUES;
+    start(version_of(THEIR_REGION, 5), "large");
+    for (unsigned i = 0; i < 4; i++) {
+        fake_zones_step(&f.zones); /* both are asked, both reject */
+    }
+    fake_zone_put(&f.zones.zone[0], newer, "newer");
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.done_count, 1);
+    assert_int_equal(f.result, EVC_APPLY_BEHIND);
+    assert_int_equal(f.zones.zone[0].cas, newer);
+}
+
+static void
+test_apply__one_node_does_not_take_the_value__is_applied_and_asks_for_repair(void **state)
+{
+    evc_version version = version_of(THEIR_REGION, 5);
+
+    (void)state;
+    f.zones.zone[1].mood = FAKE_REJECTS_VALUES;
+    apply(version, "large");
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+    assert_false(f.zones.zone[1].has_item);
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_REPAIR, version), 1);
+}
+
+/** What does not answer may have something older, which repair has to bury. */
+static void
+test_apply__one_zone_rejects_and_one_is_dead__is_rejected_and_asks_for_repair(void **state)
+{
+    evc_version version = version_of(THEIR_REGION, 5);
+
+    (void)state;
+    f.zones.zone[0].mood = FAKE_REJECTS_VALUES;
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    apply(version, "large");
+    assert_int_equal(f.result, EVC_APPLY_REJECTED);
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[0]));
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_REPAIR, version), 1);
+}
+
+/** Out of memory, and not because of the value. */
+static void
+test_apply__not_even_a_tombstone_is_taken__fails(void **state)
+{
+    (void)state;
+    start(version_of(THEIR_REGION, 5), "v");
+    fake_zones_step(&f.zones);
+    fake_zones_step(&f.zones);
+    f.zones.zone[0].mood = f.zones.zone[1].mood = FAKE_REJECTS;
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.done_count, 1);
+    assert_int_equal(f.result, EVC_APPLY_FAILED);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -431,6 +513,11 @@ main(void)
         CASE(test_apply__guess_is_wrong__asks_and_keeps_what_is_newer),
         CASE(test_apply__guessed_over_our_own_version__is_announced_again),
         CASE(test_apply__too_old_for_a_missing_key__is_not_guessed),
+        CASE(test_apply__no_node_takes_the_value__is_rejected_and_leaves_a_tombstone),
+        CASE(test_apply__value_rejected_and_a_newer_one_comes__the_newer_stays),
+        CASE(test_apply__one_node_does_not_take_the_value__is_applied_and_asks_for_repair),
+        CASE(test_apply__one_zone_rejects_and_one_is_dead__is_rejected_and_asks_for_repair),
+        CASE(test_apply__not_even_a_tombstone_is_taken__fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

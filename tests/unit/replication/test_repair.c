@@ -642,6 +642,20 @@ test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown(void **s
                      EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN | EVC_EVENT_CARRIED);
 }
 
+static void
+test_repair__node_does_not_take_the_value__ends_without_it(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(2, 1), "large");
+    f.zones.zone[1].mood = FAKE_REJECTS_VALUES;
+    offer(version_of(2, 1), EVC_EVENT_REPAIR);
+    pass_ms(700);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
+    assert_int_equal(stats().rejected_total, 1);
+    assert_int_equal(stats().retries_total, 0);
+    assert_false(f.zones.zone[1].has_item);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -663,6 +677,7 @@ main(void)
         CASE(test_repair__gone_from_all_zones__becomes_a_tombstone),
         CASE(test_repair__zone_silent__is_tried_again_and_looked_at_twice),
         CASE(test_repair__zone_silent_for_good__is_abandoned_and_counted),
+        CASE(test_repair__node_does_not_take_the_value__ends_without_it),
         CASE(test_repair__asked_again_while_settling__is_one_repair),
         CASE(test_repair__asked_without_pause_beside_others__is_looked_at_all_the_same),
         CASE(test_repair__just_started_in_the_middle__looks_at_what_it_cannot_know),

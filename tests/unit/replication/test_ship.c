@@ -414,6 +414,20 @@ test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered(void **state)
     reply_last(EVC_APPLY_APPLIED);
 }
 
+/** It would be rejected the next time. */
+static void
+test_ship__value_is_rejected__is_abandoned_at_once(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "large");
+    offer_set(version_of(1, 1));
+    fake_zones_run(&f.zones);
+    reply_last(EVC_APPLY_REJECTED);
+    assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 1);
+    assert_int_equal(f.trouble, EVC_OUTCOME_ABANDONED);
+    assert_true(evc_ship_is_idle(f.ship));
+}
+
 static void
 test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned(void **state)
 {
@@ -743,6 +757,7 @@ main(void)
         CASE(test_ship__repair_request__is_not_for_other_regions),
         CASE(test_ship__policies__filter_and_invalidate_by_prefix),
         CASE(test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered),
+        CASE(test_ship__value_is_rejected__is_abandoned_at_once),
         CASE(test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned),
         CASE(test_ship__asked_for_a_key__tells_what_is_under_way_and_what_has_ended),
         CASE(test_ship__link_down_for_long__first_failure_abandons_nothing),

@@ -47,6 +47,7 @@ struct evc_replica {
     uint32_t client_flags;  /* EVC_TOMBSTONE_FLAGS with an empty value: a delete */
     int64_t ttl_s;          /* remaining, 0: never expires */
     evc_version version;
+    bool is_rejected; /* at the receiver: larger than it reads, the value is not here */
 };
 
 EVC_MUST_USE int evc_replication_compose_hello(struct evc_buf *out, struct evc_slice cache,

@@ -141,6 +141,18 @@ evc_receiver_continue(struct evc_receiver *receiver)
     }
 }
 
+void
+evc_receiver_check_greeting(struct evc_receiver *receiver)
+{
+    struct evc_service *service = receiver->service;
+
+    if (receiver->source[0] == '\0' && !receiver->is_closing &&
+        service->loop->now.mono_us - receiver->accepted_us >= EVC_RECEIVER_GREET_US) {
+        service->counters.receivers_silent_total++;
+        evc_receiver_close(receiver);
+    }
+}
+
 /* --- one replicated write --- */
 
 /** What was not applied for a reason an operator should know; the version is that of the event. */
@@ -207,6 +219,7 @@ take_item(struct evc_receiver *receiver, const struct evc_request *request)
         .value = request->value,
         .client_flags = request->client_flags,
         .ttl_s = request->exptime,
+        .is_rejected = request->is_too_large,
     };
     uint64_t opaque = 0;
     uint64_t version = 0;
@@ -360,12 +373,15 @@ on_data(struct evc_stream *stream, char *data, size_t len)
             }
             continue;
         }
-        if (status != EVC_OK) {
+        if (status != EVC_OK && !request.is_too_large) {
             refuse_bad_input(receiver, error);
             break;
         }
-        status = take_request(receiver, &request);
+        status = take_request(receiver, &request); /* what is too large: its line */
         if (status == EVC_E_FULL || status == EVC_E_NOMEM) {
+            if (request.is_too_large) {
+                evc_request_parse_again(&receiver->parser);
+            }
             pause_input(receiver);
             break;
         }
@@ -421,8 +437,9 @@ evc_receiver_accept(struct evc_service *service, struct evc_listener *listener)
 {
     struct evc_receiver *receiver = evc_pool_borrow(&service->receivers_pool);
     /*
-     * A value over this region's bound is for the nodes to refuse, as one failed write: refusing it
-     * here would break the connection, and the relay would come back with it for ever.
+     * A value over this region's bound is for the nodes to refuse. What is larger by far is read
+     * and thrown away, and rejected: with the connection closed, the relay would come back with it
+     * for ever.
      */
     uint32_t value_max = service->config->value_len_max + EVC_RECEIVER_VALUE_SLACK_BYTES;
 
@@ -431,6 +448,7 @@ evc_receiver_accept(struct evc_service *service, struct evc_listener *listener)
     }
     memset(receiver, 0, sizeof(*receiver));
     receiver->service = service;
+    receiver->accepted_us = service->loop->now.mono_us;
     receiver->parser.value_len_max = value_max;
     if (evc_stream_accept(&receiver->stream, service->loop, (uv_stream_t *)&listener->tcp,
                           value_max + EVC_REQUEST_LINE_MAX + 2 * EVC_LOOP_READ_BYTES,

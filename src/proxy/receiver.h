@@ -20,9 +20,10 @@
 #include "proxy/service.h"
 
 enum {
-    EVC_RECEIVER_IN_FLIGHT_MAX = 8192,   /* writes of one connection */
-    EVC_RECEIVER_NEW_MAX = 1024,         /* of those, not held up: as many as stay in a cache */
-    EVC_RECEIVER_HELD_UP_US = 50 * 1000, /* a node that takes longer takes no other's room */
+    EVC_RECEIVER_IN_FLIGHT_MAX = 8192,       /* writes of one connection */
+    EVC_RECEIVER_NEW_MAX = 1024,             /* of those, not held up: as many as stay in a cache */
+    EVC_RECEIVER_GREET_US = 5 * 1000 * 1000, /* a connection that has not greeted is closed */
+    EVC_RECEIVER_HELD_UP_US = 50 * 1000,     /* a node that takes longer takes no other's room */
     EVC_RECEIVER_BYTES_MAX = 32 * 1024 * 1024, /* values of those */
     EVC_RECEIVER_OUTPUT_PAUSE_BYTES = 1024 * 1024,
     EVC_RECEIVER_VALUE_SLACK_BYTES = 1024 * 1024, /* taken beyond value_len_max, see receiver.c */
@@ -36,6 +37,7 @@ struct evc_receiver {
     unsigned in_flight;
     unsigned held_up; /* of those, at most so many were in flight at looked_us already */
     uint64_t looked_us;
+    uint64_t accepted_us;
     size_t in_flight_bytes;
     char source[EVC_CONFIG_NAME_LEN_MAX + 1]; /* the relay's region; empty before the greeting */
     bool is_paused;
@@ -49,6 +51,10 @@ bool evc_receiver_accept(struct evc_service *service, struct evc_listener *liste
 
 /** Reads on if there is room again. Once per turn for every receiver: room is shared. */
 void evc_receiver_continue(struct evc_receiver *receiver);
+
+/** Closes it when it has been open for EVC_RECEIVER_GREET_US without a greeting: what is connected
+ * by mistake, or not at all any more, takes no relay's place. */
+void evc_receiver_check_greeting(struct evc_receiver *receiver);
 
 /** Takes nothing further and closes when everything is answered. */
 void evc_receiver_leave(struct evc_receiver *receiver);

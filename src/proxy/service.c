@@ -110,6 +110,11 @@ evc_service_sweep(struct evc_service *service)
         next = link->next;
         evc_session_check_progress(EVC_CONTAINER_OF(link, struct evc_session, link));
     }
+    for (struct evc_list *link = service->receivers.next; link != &service->receivers;
+         link = next) {
+        next = link->next;
+        evc_receiver_check_greeting(EVC_CONTAINER_OF(link, struct evc_receiver, link));
+    }
 }
 
 void

@@ -32,6 +32,7 @@ struct evc_counters {
     uint64_t receivers;              /* relays, now */
     uint64_t receivers_total;
     uint64_t receivers_refused_total; /* closed for what they sent */
+    uint64_t receivers_silent_total;  /* closed because they did not greet */
     uint64_t cmd_get, cmd_set, cmd_delete, cmd_touch, cmd_meta, cmd_flush;
     uint64_t get_hits, get_misses, get_errors;
     uint64_t touch_hits, touch_misses;

@@ -135,6 +135,7 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
     (void)evc_report_set(json, "connections_slow", counters->connections_slow_total);
     (void)evc_report_set(json, "receivers", counters->receivers);
     (void)evc_report_set(json, "receivers_refused", counters->receivers_refused_total);
+    (void)evc_report_set(json, "receivers_silent", counters->receivers_silent_total);
     (void)json_object_set_new(json, "writes", writes_json(&figures->writes));
     (void)json_object_set_new(json, "reads", reads_json(counters, &figures->reads));
     (void)json_object_set_new(json, "canaries",

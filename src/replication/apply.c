@@ -488,10 +488,14 @@ item_fill(struct apply_item *item, const struct evc_replica *replica)
     item->client_flags = replica->client_flags;
     item->ttl_s = item->is_tombstone ? applier->options.tombstone_ttl_s : replica->ttl_s;
     item->version = replica->version;
+    item->is_rejected = replica->is_rejected;
     item->key_len = (uint8_t)replica->key.len;
     memcpy(item->key, replica->key.ptr, replica->key.len);
     item->key_hash = evc_hash_key(replica->key);
     item->deadline_us = applier->now->mono_us + applier->options.zone_timeout_us;
+    if (item->is_rejected) {
+        become_tombstone(item);
+    }
 }
 
 int

@@ -60,17 +60,19 @@ static void
 test_replication__items__read_back_by_the_request_parser(void **state)
 {
     static const struct evc_replica replicas[] = {
-        {{"key", sizeof("key") - 1},
-         {"value\r\n", sizeof("value\r\n") - 1},
-         7,
-         90,
-         UINT64_C(1) << 60},
-        {{"key", sizeof("key") - 1}, {"", sizeof("") - 1}, EVC_TOMBSTONE_FLAGS, 3600, UINT64_MAX},
-        {{"a key\nwith\rall", sizeof("a key\nwith\rall") - 1},
-         {"x", sizeof("x") - 1},
-         0,
-         0,
-         UINT64_C(1) << 40},
+        {.key = {"key", sizeof("key") - 1},
+         .value = {"value\r\n", sizeof("value\r\n") - 1},
+         .client_flags = 7,
+         .ttl_s = 90,
+         .version = UINT64_C(1) << 60},
+        {.key = {"key", sizeof("key") - 1},
+         .value = {"", sizeof("") - 1},
+         .client_flags = EVC_TOMBSTONE_FLAGS,
+         .ttl_s = 3600,
+         .version = UINT64_MAX},
+        {.key = {"a key\nwith\rall", sizeof("a key\nwith\rall") - 1},
+         .value = {"x", sizeof("x") - 1},
+         .version = UINT64_C(1) << 40},
     };
     struct evc_buf buf;
 

@@ -496,6 +496,25 @@ front_set_node_value_max(struct front *front, size_t bytes)
 }
 
 static void
+do_sweep_later(void *arg)
+{
+    struct request *request = arg;
+    struct evc_service *service = &request->front->service;
+
+    for (struct evc_list *link = service->receivers.next; link != &service->receivers;
+         link = link->next) {
+        EVC_CONTAINER_OF(link, struct evc_receiver, link)->accepted_us -= request->bytes;
+    }
+    evc_service_sweep(service);
+}
+
+void
+front_sweep_later(struct front *front, uint64_t us)
+{
+    call(front, do_sweep_later, &(struct request){.bytes = us});
+}
+
+static void
 do_put(void *arg)
 {
     struct request *request = arg;

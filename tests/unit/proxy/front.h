@@ -79,6 +79,8 @@ void front_stop(struct front *front);
 void front_set_pace(struct front *front, enum front_pace pace);
 void front_set_zone_down(struct front *front, unsigned zone, bool is_down);
 void front_set_node_value_max(struct front *front, size_t bytes);
+/** Lets the service sweep as if all connections of relays had been open for so much longer. */
+void front_sweep_later(struct front *front, uint64_t us);
 /** Puts an item into a zone. */
 void front_put(struct front *front, unsigned zone, const char *key, const char *value,
                uint32_t client_flags, uint64_t cas);

@@ -170,7 +170,7 @@ send_item(int fd, const char *key, const char *value, uint32_t flags, evc_versio
     };
     struct evc_buf out;
 
-    evc_buf_init(&out, 1024 * 1024);
+    evc_buf_init(&out, 2 * 1024 * 1024);
     assert_int_equal(evc_replication_compose_item(&out, &replica, opaque), 0);
     front_send(fd, out.data, evc_buf_len(&out), false);
     evc_buf_finish(&out);
@@ -240,6 +240,62 @@ test_receiver__version_ahead_of_time__refused(void **state)
     front_look(front, 0, "a", text);
     assert_string_equal(text, "-");
     close(fd);
+    close_front(front);
+}
+
+/** As after values.max was raised in another region first. The value comes in many reads. */
+static void
+test_receiver__value_larger_than_it_reads__rejected_and_the_connection_stays(void **state)
+{
+    const size_t large = 64 * 1024 + EVC_RECEIVER_VALUE_SLACK_BYTES + 1;
+    struct front *front = open_front();
+    int fd = dial_greeted(front);
+    evc_version version = version_now(1);
+    char *value = malloc(large + 1);
+    char text[256], want[256];
+
+    (void)state;
+    assert_non_null(value);
+    memset(value, 'v', large);
+    value[large] = '\0';
+    front_put(front, 0, "a", "old", 0, version_now(0));
+    send_item(fd, "a", value, 0, version, 1);
+    expect_reply(fd, 1, EVC_APPLY_REJECTED, version);
+    snprintf(want, sizeof(want), "%u %llu ", EVC_TOMBSTONE_FLAGS, (unsigned long long)version);
+    for (unsigned zone = 0; zone < FRONT_ZONES; zone++) {
+        front_look(front, zone, "a", text);
+        assert_string_equal(text, want);
+    }
+    send_item(fd, "b", "small", 0, version, 2);
+    expect_reply(fd, 2, EVC_APPLY_APPLIED, version);
+    free(value);
+    close(fd);
+    close_front(front);
+}
+
+static void
+test_receiver__no_greeting_for_long__closed_and_counted(void **state)
+{
+    struct front *front = open_front();
+    int silent = front_dial(front->relay_port);
+    int greeted = dial_greeted(front);
+    evc_version version = version_now(1);
+    struct evc_counters counters;
+    size_t exchanges;
+
+    (void)state;
+    front_sweep_later(front, 0);
+    front_counters(front, &counters, &exchanges);
+    assert_int_equal(counters.receivers, 2);
+    front_sweep_later(front, EVC_RECEIVER_GREET_US);
+    assert_true(front_is_closed(silent));
+    front_counters(front, &counters, &exchanges);
+    assert_int_equal(counters.receivers, 1);
+    assert_int_equal(counters.receivers_silent_total, 1);
+    send_item(greeted, "a", "one", 0, version, 1);
+    expect_reply(greeted, 1, EVC_APPLY_APPLIED, version);
+    close(silent);
+    close(greeted);
     close_front(front);
 }
 
@@ -378,6 +434,9 @@ main(void)
         cmocka_unit_test(test_receiver__wrong_input__one_line_and_closed),
         cmocka_unit_test(test_receiver__items__each_outcome),
         cmocka_unit_test(test_receiver__version_ahead_of_time__refused),
+        cmocka_unit_test(
+            test_receiver__value_larger_than_it_reads__rejected_and_the_connection_stays),
+        cmocka_unit_test(test_receiver__no_greeting_for_long__closed_and_counted),
         cmocka_unit_test(test_receiver__relay_goes_away_with_items_in_flight__they_take_effect),
         cmocka_unit_test(test_receiver__items_held_up_by_a_node__leave_room_for_others),
         cmocka_unit_test(

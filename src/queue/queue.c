@@ -37,6 +37,12 @@ evc_queue_partitions(struct evc_queue *queue)
     return queue->ops->partitions(queue);
 }
 
+size_t
+evc_queue_blob_bytes_max(const struct evc_queue *queue)
+{
+    return queue->ops->blob_bytes_max ? queue->ops->blob_bytes_max : EVC_QUEUE_BLOB_BYTES_MAX;
+}
+
 bool
 evc_queue_has_shared_groups(const struct evc_queue *queue)
 {

@@ -89,6 +89,8 @@ struct evc_queue_member {
 };
 
 struct evc_queue_ops {
+    /* What a blob should not exceed; 0: EVC_QUEUE_BLOB_BYTES_MAX, which it cannot. */
+    size_t blob_bytes_max;
     void (*close)(struct evc_queue *queue);
     /**
      * Appends items, of a partition in the order given. 0: all are in. Otherwise the first failure,
@@ -159,6 +161,7 @@ EVC_MUST_USE int evc_queue_append(struct evc_queue *queue, struct evc_queue_item
 EVC_MUST_USE int evc_queue_usage(struct evc_queue *queue, uint64_t *ret_bytes,
                                  uint64_t *ret_bytes_max);
 unsigned evc_queue_partitions(struct evc_queue *queue);
+size_t evc_queue_blob_bytes_max(const struct evc_queue *queue);
 bool evc_queue_has_shared_groups(const struct evc_queue *queue);
 EVC_MUST_USE int evc_queue_consumer_join(struct evc_queue *queue, const char *group,
                                          struct evc_queue_member *member,

@@ -125,6 +125,7 @@ evc_group_open(struct evc_group *group, const struct evc_group_options *options,
     *group = (struct evc_group){
         .loop = options->loop,
         .name = options->name,
+        .blob_bytes_max = evc_queue_blob_bytes_max(options->queue),
         .member = {.on_assigned = on_assigned, .on_revoked = on_revoked},
         .may_have_more = true,
     };
@@ -309,6 +310,24 @@ evc_group_poll(struct evc_group *group)
     return group->may_have_more;
 }
 
+/** Of every journal there ever was the books keep the numbers, and the queue takes only so many. */
+static void
+watch_producers(const struct evc_group *group, struct evc_books *books, uint32_t partition)
+{
+    static struct evc_log_limit limit;
+    size_t bytes_max = group->blob_bytes_max;
+    unsigned forgotten = evc_books_forget_producers(books, bytes_max);
+    unsigned long suppressed;
+
+    if (evc_books_blob_bytes(books) > bytes_max / 4 * 3 && evc_log_allowed(&limit, &suppressed)) {
+        evc_log_warn("the books have many producers: journals that are thrown away stay in them",
+                     "group=%s partition=%u producers=%u bytes=%zu bytes_max=%zu forgotten=%u "
+                     "suppressed=%lu",
+                     group->name, partition, evc_books_producers(books),
+                     evc_books_blob_bytes(books), bytes_max, forgotten, suppressed);
+    }
+}
+
 static void
 commit_partition(struct evc_group *group, uint32_t partition)
 {
@@ -320,6 +339,7 @@ commit_partition(struct evc_group *group, uint32_t partition)
     if (!has_moved && !group->commit_failed) {
         return;
     }
+    watch_producers(group, books, partition);
     evc_buf_clear(&group->blob);
     rc = evc_books_save(books, &group->blob);
     if (rc == EVC_OK) {

@@ -28,6 +28,7 @@ struct evc_group {
     uint32_t partitions[EVC_PARTITION_MAX]; /* those it has now */
     unsigned partition_count;
     struct evc_buf blob;
+    size_t blob_bytes_max;
     uv_poll_t wake;
     bool is_polling; /* wake is open */
     bool may_have_more;

@@ -23,6 +23,7 @@ struct cell {
     struct evc_queue_backlog backlog;
     const struct evc_histogram *lag;
     uint64_t open;
+    uint64_t producers;
     uint64_t age_us; /* of the oldest event that has not ended, 0: none */
 };
 
@@ -42,6 +43,7 @@ fill_cell(struct evc_group *group, uint32_t partition, uint64_t now_us, struct c
     evc_books_totals(books, &cell->totals, &cell->open);
     cell->destination = group->name;
     cell->lag = evc_books_lag(books);
+    cell->producers = evc_books_producers(books);
     if (cell->backlog.events > 0 && now_us > cell->backlog.oldest_us) {
         cell->age_us = now_us - cell->backlog.oldest_us;
     }
@@ -86,6 +88,9 @@ static const struct {
     {{"evcache_replication_backlog_events", EVC_METRIC_GAUGE,
       "Events in those batches: what is in flight."},
      offsetof(struct cell, backlog.events)},
+    {{"evcache_replication_producers", EVC_METRIC_GAUGE,
+      "Journals whose numbers the books remember, thrown away ones included."},
+     offsetof(struct cell, producers)},
 };
 
 static void

@@ -334,6 +334,61 @@ evc_books_totals(const struct evc_books *books, struct evc_books_totals *ret, ui
 
 /* --- the blob --- */
 
+enum {
+    BLOB_HEAD_BYTES = (5 + EVC_OUTCOME_MAX) * sizeof(uint64_t),
+    BLOB_PRODUCER_BYTES = 4 * sizeof(uint64_t),
+};
+
+unsigned
+evc_books_producers(const struct evc_books *books)
+{
+    return books->producer_count;
+}
+
+size_t
+evc_books_blob_bytes(const struct evc_books *books)
+{
+    return BLOB_HEAD_BYTES + books->producer_count * (size_t)BLOB_PRODUCER_BYTES;
+}
+
+/** The longest silent one that may be forgotten; NULL: none may. */
+static struct producer *
+producer_to_forget(struct evc_books *books)
+{
+    struct producer *oldest = NULL;
+    uint64_t heard_last_us = 0;
+
+    for (unsigned i = 0; i < books->producer_count; i++) {
+        struct producer *producer = &books->producers[i];
+
+        if (producer->heard_us > heard_last_us) {
+            heard_last_us = producer->heard_us;
+        }
+        if (producer->next_open == producer->next_folded &&
+            (!oldest || producer->heard_us < oldest->heard_us)) {
+            oldest = producer;
+        }
+    }
+    return oldest && oldest->heard_us + EVC_BOOKS_SILENT_US < heard_last_us ? oldest : NULL;
+}
+
+unsigned
+evc_books_forget_producers(struct evc_books *books, size_t bytes_max)
+{
+    unsigned count = 0;
+
+    while (evc_books_blob_bytes(books) > bytes_max) {
+        struct producer *producer = producer_to_forget(books);
+
+        if (!producer) {
+            break;
+        }
+        *producer = books->producers[--books->producer_count];
+        count++;
+    }
+    return count;
+}
+
 static int
 put_u64(struct evc_buf *out, uint64_t value)
 {

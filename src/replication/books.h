@@ -35,6 +35,8 @@ enum {
     EVC_BOOKS_PRODUCERS_MAX = 2048, /* remembered per partition; the longest silent is forgotten */
 };
 
+#define EVC_BOOKS_SILENT_US (UINT64_C(24) * 3600 * 1000 * 1000) /* a producer may be forgotten */
+
 struct evc_books_totals {
     uint64_t received;
     uint64_t lost;
@@ -131,6 +133,18 @@ struct evc_histogram *evc_books_lag(struct evc_books *books);
 
 /** The position to commit and whether it moved since the last evc_books_save. */
 uint64_t evc_books_position(const struct evc_books *books, bool *ret_moved);
+
+/** Producers whose numbers are remembered, and the bytes of the blob with them. */
+unsigned evc_books_producers(const struct evc_books *books);
+size_t evc_books_blob_bytes(const struct evc_books *books);
+
+/**
+ * Forgets producers until the blob has at most bytes_max bytes, the longest silent first: only such
+ * as have nothing open and were heard EVC_BOOKS_SILENT_US before the last one that was (a journal
+ * that was thrown away has its like in every partition). Should one be heard again after all, its
+ * numbers before that count as lost. How many.
+ */
+unsigned evc_books_forget_producers(struct evc_books *books, size_t bytes_max);
 
 /** Appends the blob that belongs to evc_books_position to out. 0, EVC_E_LIMIT or EVC_E_NOMEM. */
 EVC_MUST_USE int evc_books_save(struct evc_books *books, struct evc_buf *out);

@@ -24,6 +24,12 @@
 #include "queue/queue.h"
 
 enum {
+    EVC_KAFKA_METADATA_BYTES = 4096, /* of a committed offset, that a broker takes by default */
+    /* In base64, and with the time behind it (part.c). */
+    EVC_KAFKA_BLOB_BYTES_MAX = (EVC_KAFKA_METADATA_BYTES - 32) / 4 * 3,
+};
+
+enum {
     EVC_KAFKA_OPEN_MAX = 16384 /* records handed out and not committed past, per partition */
 };
 

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "queue/kafka/client.h"
+#include "queue/kafka/part.h"
 
 enum {
     PRODUCER_WAIT_MS = 3000, /* for the reports of one append */
@@ -235,6 +236,7 @@ kafka_close(struct evc_queue *queue)
 }
 
 static const struct evc_queue_ops kafka_ops = {
+    .blob_bytes_max = EVC_KAFKA_BLOB_BYTES_MAX,
     .close = kafka_close,
     .append = kafka_append,
     .usage = kafka_usage,

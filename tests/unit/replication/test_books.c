@@ -130,6 +130,48 @@ test_books__out_of_order_ends__fold_in_order(void **state)
     assert_int_equal(position(), 2);
 }
 
+/** A batch of one event of a producer, fed at this time. */
+static struct evc_batch *
+open_one(uint64_t at, uint64_t producer, uint64_t fed_us)
+{
+    struct evc_record_header header = {
+        .slot = 3, .producer = producer, .first_seq = 1, .fed_us = fed_us, .count = 1};
+    struct evc_books_opened opened;
+
+    return evc_books_open(books, at, &header, &opened);
+}
+
+static void
+test_books__blob_over_its_bound__forgets_who_is_silent_for_a_day_and_has_nothing_open(void **state)
+{
+    struct evc_batch *open;
+    struct evc_buf blob;
+    size_t all;
+
+    (void)state;
+    end_all(open_one(0, 1, 2000), EVC_OUTCOME_APPLIED);
+    end_all(open_one(1, 2, 1000), EVC_OUTCOME_APPLIED);
+    end_all(open_one(2, 3, EVC_BOOKS_SILENT_US), EVC_OUTCOME_APPLIED);
+    open = open_one(3, 4, 1);
+    end_all(open_one(4, 5, EVC_BOOKS_SILENT_US + 3000), EVC_OUTCOME_APPLIED);
+    all = evc_books_blob_bytes(books);
+    evc_buf_init(&blob, EVC_QUEUE_BLOB_BYTES_MAX);
+    assert_int_equal(evc_books_save(books, &blob), EVC_OK);
+    assert_int_equal(evc_buf_len(&blob), all);
+    assert_int_equal(evc_books_forget_producers(books, all), 0);
+    assert_int_equal(evc_books_forget_producers(books, all - 1), 1); /* the second */
+    end_all(open_one(5, 1, EVC_BOOKS_SILENT_US), EVC_OUTCOME_APPLIED);
+    assert_int_equal(evc_books_forget_producers(books, 0), 0);
+    end_all(open, EVC_OUTCOME_APPLIED);
+    assert_int_equal(totals().duplicate, 1);                   /* the first was remembered */
+    assert_int_equal(evc_books_forget_producers(books, 0), 1); /* the fourth */
+    assert_int_equal(evc_books_producers(books), 3);
+    evc_buf_clear(&blob);
+    assert_int_equal(evc_books_save(books, &blob), EVC_OK);
+    assert_int_equal(evc_buf_len(&blob), evc_books_blob_bytes(books));
+    evc_buf_finish(&blob);
+}
+
 static void
 test_books__saved_and_loaded__count_exactly_on(void **state)
 {
@@ -233,6 +275,7 @@ main(void)
         CASE(test_books__empty_batch_after_a_gap__announces_it),
         CASE(test_books__repeat__is_duplicate_and_still_gets_outcomes),
         CASE(test_books__out_of_order_ends__fold_in_order),
+        CASE(test_books__blob_over_its_bound__forgets_who_is_silent_for_a_day_and_has_nothing_open),
         CASE(test_books__saved_and_loaded__count_exactly_on),
         CASE(test_books__any_cut_of_a_blob__is_corrupt_not_a_crash),
         CASE(test_books__two_producers_on_a_slot__are_noticed),

@@ -35,7 +35,7 @@ struct probe {
     const struct evc_node *node;
     bool is_asked;
     bool is_missing;     /* at the last answer */
-    uint64_t written_us; /* by the source's clock, newest seen; 0: none yet */
+    uint64_t written_us; /* by the source's clock, as last read; 0: none yet */
 };
 
 struct source {
@@ -44,6 +44,7 @@ struct source {
     struct evc_canary_plan plan;
     struct probe *probes;
     uint64_t results[PROBE_RESULT_MAX];
+    uint64_t went_back; /* reads that found an older one than the read before */
 };
 
 struct evc_canary_watch {
@@ -167,7 +168,8 @@ on_done(struct evc_node_op *op)
         uint64_t us = written_us(op->reply.value);
 
         result = PROBE_FOUND;
-        probe->written_us = us > probe->written_us ? us : probe->written_us;
+        probe->source->went_back += us != 0 && us < probe->written_us;
+        probe->written_us = us != 0 ? us : probe->written_us;
     } else if (op->result == EVC_NODE_HIT || op->result == EVC_NODE_MISS) {
         result = PROBE_MISSING;
     }
@@ -327,6 +329,15 @@ put_summaries(const struct evc_canary_watch *watch, struct evc_metric_page *page
                              "result", result_names[r], NULL);
         }
     }
+    evc_metric_family(page,
+                      &(struct evc_metric){"evcache_canary_went_back_total", EVC_METRIC_COUNTER,
+                                           "Reads of a canary that found an older one than the "
+                                           "read before."});
+    for (unsigned s = 0; s < watch->source_count; s++) {
+        evc_metric_count(page, watch->sources[s].went_back, "source",
+                         source_name(watch, &watch->sources[s]), "destination", own_name(watch),
+                         NULL);
+    }
 }
 
 /** The oldest canary of a source on each node. */
@@ -404,12 +415,13 @@ evc_canary_watch_report(const struct evc_canary_watch *watch)
     for (unsigned s = 0; array && watch && s < watch->source_count; s++) {
         struct summary summary = summarize(watch, &watch->sources[s]);
 
-        if (json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I, s:I}", "source",
-                                                   source_name(watch, &watch->sources[s]), "keys",
-                                                   (json_int_t)summary.keys, "stale",
-                                                   (json_int_t)summary.stale, "missing",
-                                                   (json_int_t)summary.missing, "oldest_us",
-                                                   (json_int_t)summary.oldest_us)) != 0) {
+        if (json_array_append_new(
+                array, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "source",
+                                 source_name(watch, &watch->sources[s]), "keys",
+                                 (json_int_t)summary.keys, "stale", (json_int_t)summary.stale,
+                                 "missing", (json_int_t)summary.missing, "went_back",
+                                 (json_int_t)watch->sources[s].went_back, "oldest_us",
+                                 (json_int_t)summary.oldest_us)) != 0) {
             json_decref(array);
             return NULL;
         }

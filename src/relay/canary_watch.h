@@ -3,7 +3,9 @@
  * Reads the canaries of the other regions (topology/canary.h) where they should have arrived, each
  * on the one node of this region it was made for: how old a reader here would find them is known
  * with no traffic at all. The relay's clock is put right by what its link has measured of the
- * source's, so a wrong clock is no age. One relay of the region does. Owner: its loop.
+ * source's, so a wrong clock is no age. The age is that of what was read last, not of the newest
+ * ever seen: where an older one has come back, that is what a reader finds, and it is counted; so
+ * is a source's clock that has stepped back. One relay of the region does. Owner: its loop.
  */
 #ifndef EVC_RELAY_CANARY_WATCH_H
 #define EVC_RELAY_CANARY_WATCH_H
@@ -46,7 +48,8 @@ void evc_canary_watch_tick(struct evc_canary_watch *watch);
 /** The families evcache_canary_…. */
 void evc_canary_watch_metrics(const struct evc_canary_watch *watch, struct evc_metric_page *page);
 
-/** [{source, keys, stale, missing, oldest_us}, …], empty for NULL. NULL without memory. */
+/** [{source, keys, stale, missing, went_back, oldest_us}, …], empty for NULL. NULL without memory.
+ */
 json_t *evc_canary_watch_report(const struct evc_canary_watch *watch);
 
 #endif

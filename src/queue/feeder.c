@@ -49,6 +49,7 @@ struct evc_feeder {
     struct evc_feeder_stats stats;
     /* feeder thread */
     bool is_filling;   /* a journal was, in the last round */
+    bool is_feeding;   /* something was taken in the last round, whatever was refused beside it */
     uint64_t round_us; /* when the last one ended that was followed by a pause */
     struct evc_feed feed;
     struct evc_feed_source sources[EVC_FEEDER_JOURNALS_MAX];
@@ -80,12 +81,16 @@ journal_is_filling(const struct evc_journal *journal)
     return stats.bytes_used > stats.bytes_max / FEEDER_FILLING_SHARE;
 }
 
-/** One round over all journals. Events fed, or the first error. */
+/**
+ * One round over all journals. Events fed, or the first error: what the queue refuses of one
+ * journal (one partition without a leader, say) keeps no other from its turn.
+ */
 static int
 feed_all(struct evc_feeder *feeder)
 {
-    int total = 0;
+    int total = 0, first_error = EVC_OK;
 
+    feeder->is_feeding = false;
     if (evc_feed_grow(&feeder->feed, evc_queue_partitions(feeder->feed.queue)) != EVC_OK) {
         return EVC_E_NOMEM; /* tried again after a while */
     }
@@ -102,12 +107,13 @@ feed_all(struct evc_feeder *feeder)
         if (rc != EVC_OK || count.records > 0) {
             note_round(feeder, rc, &count, &error);
         }
-        if (rc != EVC_OK) {
-            return rc;
+        if (rc != EVC_OK && first_error == EVC_OK) {
+            first_error = rc;
         }
         total += (int)count.events;
     }
-    return total;
+    feeder->is_feeding = total > 0;
+    return first_error != EVC_OK ? first_error : total;
 }
 
 static void
@@ -191,6 +197,9 @@ run(void *arg)
             rc = sleep_or_feed(feeder);
         }
         if (rc < 0) {
+            if (feeder->is_feeding) {
+                evc_backoff_reset(&feeder->backoff); /* the rest of the queue is well */
+            }
             back_off(feeder);
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);

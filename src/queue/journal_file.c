@@ -265,7 +265,8 @@ map_file(struct evc_journal *journal, const char *path, struct evc_error *error)
     journal->ring_bytes = journal->header->ring_bytes;
     journal->producer = journal->header->producer;
     journal->header->pid = getpid();
-    while (ready_count < journal->ring_bytes / ENTRY_BYTES_MIN + EVC_JOURNAL_FED_MAX) {
+    /* All entries of the ring, and as many again that were fed around one that is not. */
+    while (ready_count < 2 * (journal->ring_bytes / ENTRY_BYTES_MIN) + EVC_JOURNAL_FED_MAX) {
         ready_count *= 2;
     }
     journal->ready_mask = ready_count - 1;

@@ -5,8 +5,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -179,6 +181,24 @@ walk(const char *path)
 
 /* --- in the parent --- */
 
+/** What the child exits with. */
+enum {
+    WALK_SOUND,
+    WALK_DAMAGED,
+    WALK_UNABLE, /* to look */
+};
+
+/** Somebody ended the child, or it had no means: that says nothing about the queue. */
+static bool
+could_not_look(int status)
+{
+    if (WIFSIGNALED(status)) {
+        return WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM ||
+               WTERMSIG(status) == SIGINT;
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == WALK_UNABLE;
+}
+
 /** Whether a child got through the walk; crashing on it is an answer too. */
 static int
 walk_in_child(const char *path, struct evc_error *error)
@@ -190,14 +210,27 @@ walk_in_child(const char *path, struct evc_error *error)
         return evc_error_sys(error, errno, "queue %s: no process to check it", path);
     }
     if (child == 0) {
-        _exit(walk(path) == 0 ? 0 : 1);
+        int rc;
+
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody would hear the answer */
+        rc = walk(path);
+        _exit(rc == EVC_OK ? WALK_SOUND
+              : rc == EVC_E_SYS || rc == EVC_E_NOMEM || rc > 0
+                  ? WALK_UNABLE /* a number of the system's, too */
+                  : WALK_DAMAGED);
     }
     while (waitpid(child, &status, 0) < 0) {
         if (errno != EINTR) {
             return evc_error_sys(error, errno, "queue %s: check lost", path);
         }
     }
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    if (could_not_look(status)) {
+        return evc_error_set(error, EVC_E_SYS,
+                             "queue %s could not be checked after the machine was started anew; "
+                             "see that this user may read and write it, and that there is memory",
+                             path);
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != WALK_SOUND) {
         return evc_error_set(error, EVC_E_CORRUPT,
                              "queue %s is damaged, as a power cut can leave it; move it away to "
                              "start empty (events in it are then not replicated)",

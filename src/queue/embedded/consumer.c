@@ -230,6 +230,9 @@ consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t po
     }
     rc = try_commit(consumer, partition, position, blob);
     /* A full queue must be able to drain: even deleting takes a page or two. */
+    if (rc == MDB_MAP_FULL && evc_store_forget_dead_readers(&consumer->embedded->store)) {
+        rc = try_commit(consumer, partition, position, blob);
+    }
     if (rc == MDB_MAP_FULL && evc_store_grow(&consumer->embedded->store) == 0) {
         rc = try_commit(consumer, partition, position, blob);
     }

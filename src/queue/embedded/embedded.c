@@ -112,23 +112,35 @@ put_items(struct evc_embedded *embedded, MDB_txn *txn, const struct evc_queue_it
 }
 
 static int
-append_all(struct evc_embedded *embedded, const struct evc_queue_item *items, size_t count,
-           struct evc_error *error)
+try_append(struct evc_embedded *embedded, const struct evc_queue_item *items, size_t count,
+           bool *ret_fits)
 {
-    bool fits = false;
     MDB_txn *txn;
     int rc = evc_store_begin(&embedded->store, EVC_STORE_WRITE, &txn);
 
+    *ret_fits = false;
     if (rc != 0) {
-        return evc_embedded_status(embedded, rc, error);
+        return rc;
     }
-    rc = put_items(embedded, txn, items, count, &fits);
+    rc = put_items(embedded, txn, items, count, ret_fits);
     if (rc != 0) {
         evc_store_abort(&embedded->store, txn);
-        return evc_embedded_status(embedded, rc, error);
+        return rc;
     }
-    rc = evc_store_commit(&embedded->store,
-                          txn); /* also when nothing was put: trimming may have been done */
+    /* Also when nothing was put: trimming may have been done. */
+    return evc_store_commit(&embedded->store, txn);
+}
+
+static int
+append_all(struct evc_embedded *embedded, const struct evc_queue_item *items, size_t count,
+           struct evc_error *error)
+{
+    bool fits;
+    int rc = try_append(embedded, items, count, &fits);
+
+    if (rc == MDB_MAP_FULL && evc_store_forget_dead_readers(&embedded->store)) {
+        rc = try_append(embedded, items, count, &fits);
+    }
     if (rc != 0) {
         return evc_embedded_status(embedded, rc, error);
     }

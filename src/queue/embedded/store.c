@@ -307,6 +307,14 @@ evc_store_grow(struct evc_store *store)
     return rc ? rc : resize(store, info.me_mapsize + STORE_GROW_BYTES);
 }
 
+bool
+evc_store_forget_dead_readers(struct evc_store *store)
+{
+    int dead = 0;
+
+    return mdb_reader_check(store->env, &dead) == 0 && dead > 0;
+}
+
 int
 evc_store_begin(struct evc_store *store, enum evc_store_access access, MDB_txn **ret)
 {

@@ -69,6 +69,12 @@ EVC_MUST_USE int evc_store_begin(struct evc_store *store, enum evc_store_access 
 EVC_MUST_USE int evc_store_commit(struct evc_store *store, MDB_txn *txn);
 void evc_store_abort(struct evc_store *store, MDB_txn *txn);
 
+/**
+ * A process that was killed while it read keeps every page freed since from being used again: then
+ * the map is full though little is held. Whether there was one, which is forgotten now.
+ */
+bool evc_store_forget_dead_readers(struct evc_store *store);
+
 /** Enlarges the map a little; for what must get through when it is full. No transaction of the
  * caller's. */
 EVC_MUST_USE int evc_store_grow(struct evc_store *store);

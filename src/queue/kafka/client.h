@@ -49,6 +49,15 @@ EVC_MUST_USE int evc_kafka_ensure_topic(rd_kafka_t *client,
                                         unsigned *ret_count, struct evc_error *error);
 
 /**
+ * Where a partition's log begins (RD_KAFKA_OFFSET_BEGINNING) or ends (RD_KAFKA_OFFSET_END), asked
+ * of its leader. rd_kafka_query_watermark_offsets would ask for both but does not keep its time
+ * when a broker is away.
+ */
+EVC_MUST_USE rd_kafka_resp_err_t evc_kafka_log_edge(rd_kafka_t *client, const char *topic,
+                                                    int32_t partition, int64_t edge, int timeout_ms,
+                                                    int64_t *ret);
+
+/**
  * Moves a position that is not in the log to where the group goes on (place.c). appended_us: of the
  * last record before it, 0 if that is not known. false: the brokers do not say.
  */

@@ -110,6 +110,7 @@ evc_kafka_commits_flush(struct evc_kafka_consumer *consumer)
     uint64_t until_us = evc_clock_mono_us() + (uint64_t)COMMIT_FLUSH_MS * 1000;
 
     consumer->commit_due_us = 0;
+    consumer->is_commit_failing = false; /* of an earlier one: this one may go through */
     while (has_commits(consumer) && evc_clock_mono_us() < until_us) {
         evc_kafka_commits_send(consumer);
         evc_kafka_commits_serve(consumer, 100);

@@ -32,7 +32,8 @@
 enum {
     CONSUMER_ERRORS_MAX = 32, /* events that are no records, in one poll */
     CONSUMER_COMMITTED_MS = 5000,
-    CONSUMER_WATERMARKS_MS = 1000,
+    CONSUMER_ASK_MS = 200,                 /* for one answer about a log's end */
+    CONSUMER_ASK_AGAIN_MS = 10000,         /* after none came */
     CONSUMER_PAUSE_MS = 1000,              /* without room, before the partitions are paused */
     CONSUMER_DESTROYS_SAFELY = 0x02030000, /* version 2.3 */
 };
@@ -212,7 +213,9 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partiti
         if (take_up_all(consumer, list)) {
             error = rd_kafka_incremental_assign(client, list);
             tell_assigned(consumer, list);
-            consumer->is_paused = false; /* new ones are not */
+            if (consumer->is_paused) { /* the others still are: all are resumed together */
+                (void)rd_kafka_pause_partitions(client, list); /* fails for what is not there */
+            }
         } else {
             consumer->is_broken = true; /* the group is joined anew in a while */
             error = rd_kafka_incremental_assign(client, list);
@@ -337,6 +340,7 @@ mend(struct evc_kafka_consumer *consumer)
     }
     consumer->make_due_us = now_us + (uint64_t)KAFKA_CONSUMER_RETRY_MS * 1000;
     client_drop(consumer);
+    consumer->is_broken = false;
     if (client_make(consumer, NULL) != EVC_OK || subscribe(consumer, NULL) != EVC_OK) {
         consumer->is_broken = true;
     }
@@ -600,6 +604,23 @@ consumer_commit(struct evc_queue_consumer *base, uint32_t partition, uint64_t po
     return rc == EVC_OK && consumer->is_commit_failing ? EVC_E_SYS : rc;
 }
 
+/** Where the log ends. After a silence nobody is asked for a while: this is a loop's thread. */
+static rd_kafka_resp_err_t
+ask_end(struct evc_kafka_consumer *consumer, uint32_t partition, int64_t *ret)
+{
+    uint64_t now_us = evc_clock_mono_us();
+    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
+
+    if (now_us >= consumer->ask_due_us) {
+        err = evc_kafka_log_edge(consumer->client, kafka_topic_of(consumer), (int32_t)partition,
+                                 RD_KAFKA_OFFSET_END, CONSUMER_ASK_MS, ret);
+    }
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR && now_us >= consumer->ask_due_us) {
+        consumer->ask_due_us = evc_clock_mono_us() + (uint64_t)CONSUMER_ASK_AGAIN_MS * 1000;
+    }
+    return err;
+}
+
 /** From what the last fetch has told; asked for while paused, when nothing is fetched. */
 static int
 consumer_backlog(struct evc_queue_consumer *base, uint32_t partition, struct evc_queue_backlog *ret)
@@ -615,12 +636,9 @@ consumer_backlog(struct evc_queue_consumer *base, uint32_t partition, struct evc
                                              (int32_t)partition, &low, &high);
     }
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) {
-        err = rd_kafka_query_watermark_offsets(consumer->client, kafka_topic_of(consumer),
-                                               (int32_t)partition, &low, &high,
-                                               CONSUMER_WATERMARKS_MS);
+        err = ask_end(consumer, partition, &high);
     }
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        low = 0;
         high = (int64_t)part->next; /* nobody answers: what is known */
     }
     evc_kafka_part_backlog(part, low > 0 ? (uint64_t)low : 0, high > 0 ? (uint64_t)high : 0, ret);

@@ -29,6 +29,7 @@ struct evc_kafka_consumer {
     size_t handed_count;
     rd_kafka_message_t *held; /* came while there was no room */
     uint64_t full_since_us;   /* polled without room since; 0: there was room */
+    uint64_t ask_due_us;      /* not before it is a broker asked where a log ends */
     bool is_paused;
     bool is_committing;
     bool is_commit_failing;

@@ -33,14 +33,36 @@ find_younger(rd_kafka_t *client, const char *topic, int32_t partition, uint64_t 
     return is_found;
 }
 
+rd_kafka_resp_err_t
+evc_kafka_log_edge(rd_kafka_t *client, const char *topic, int32_t partition, int64_t edge,
+                   int timeout_ms, int64_t *ret)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *element = rd_kafka_topic_partition_list_add(list, topic, partition);
+    rd_kafka_resp_err_t err;
+
+    element->offset = edge; /* asked with the edge as a time, answered with its offset */
+    err = rd_kafka_offsets_for_times(client, list, timeout_ms);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        err = element->err;
+    }
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        *ret = element->offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return err;
+}
+
 bool
 evc_kafka_place(rd_kafka_t *client, const char *topic, int32_t partition, uint64_t appended_us,
                 uint64_t *position)
 {
     int64_t low, high, to;
 
-    if (rd_kafka_query_watermark_offsets(client, topic, partition, &low, &high, PLACE_MS) !=
-        RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (evc_kafka_log_edge(client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, PLACE_MS, &low) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR ||
+        evc_kafka_log_edge(client, topic, partition, RD_KAFKA_OFFSET_END, PLACE_MS, &high) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR) {
         return false;
     }
     if (*position >= (uint64_t)low && *position <= (uint64_t)high) {

@@ -258,7 +258,7 @@ test_receiver__value_larger_than_it_reads__rejected_and_the_connection_stays(voi
     assert_non_null(value);
     memset(value, 'v', large);
     value[large] = '\0';
-    front_put(front, 0, "a", "old", 0, version_now(0));
+    front_put(front, 0, "a", "old", 0, version - 1);
     send_item(fd, "a", value, 0, version, 1);
     expect_reply(fd, 1, EVC_APPLY_REJECTED, version);
     snprintf(want, sizeof(want), "%u %llu ", EVC_TOMBSTONE_FLAGS, (unsigned long long)version);

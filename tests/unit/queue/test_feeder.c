@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From journal to queue: order, numbers, gaps, a queue that is full for a while, a drain at the
  * end. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -334,6 +335,81 @@ test_feeder__destroyed_while_the_queue_is_full__keeps_to_its_time(void **state)
     hear(&heard, 50);
 }
 
+/** A queue of which one partition takes nothing, as one without a leader; counts what others get.
+ */
+struct half_queue {
+    struct evc_queue queue;
+    unsigned events[2]; /* of the healthy partition, by slot: 3, 4 */
+    pthread_mutex_t lock;
+};
+
+static int
+half_append(struct evc_queue *base, struct evc_queue_item *items, size_t count,
+            struct evc_error *error)
+{
+    struct half_queue *half = (struct half_queue *)base;
+    int rc = EVC_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        struct evc_record_reader reader;
+
+        items[i].status = items[i].partition == 0 ? EVC_E_AGAIN : EVC_OK;
+        if (items[i].status != EVC_OK) {
+            rc = evc_error_set(error, EVC_E_AGAIN, "partition 0 has no leader");
+            continue;
+        }
+        assert_int_equal(evc_record_reader_init(&reader, items[i].record), EVC_OK);
+        pthread_mutex_lock(&half->lock);
+        half->events[reader.header.slot - 3] += reader.header.count;
+        pthread_mutex_unlock(&half->lock);
+    }
+    return rc;
+}
+
+static unsigned
+half_partitions(struct evc_queue *base)
+{
+    (void)base;
+    return PARTITIONS;
+}
+
+static void
+test_feeder__one_partition_refused__other_journals_have_their_turn(void **state)
+{
+    static const struct evc_queue_ops ops = {.append = half_append, .partitions = half_partitions};
+    struct half_queue half = {.queue = {.ops = &ops}, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct evc_journal *journals[2] = {journal};
+    unsigned wanted[2] = {0}, heard = 0;
+    struct evc_error error;
+    uint64_t replayed, until_us = evc_clock_mono_us() + WAIT_MS * 1000;
+
+    (void)state;
+    assert_int_equal(
+        evc_journal_open(path, 4, EVC_JOURNAL_BYTES_MIN, &journals[1], &replayed, &error), EVC_OK);
+    evc_journal_set_partitions(journals[1], PARTITIONS);
+    for (unsigned i = 0; i < 200; i++) {
+        char key[16];
+        struct evc_event event = {.key = {.ptr = key}, .version = i + 1, .written_us = 1};
+
+        event.key.len = (size_t)snprintf(key, sizeof(key), "key-%u", i / 2);
+        assert_true(evc_event_sink_append(evc_journal_sink(journals[i % 2]), &event));
+        wanted[i % 2] += evc_queue_partition(event.key, PARTITIONS) == 1;
+    }
+    assert_int_equal(evc_feeder_create(&half.queue, PARTITIONS, journals, 2, &feeder, &error),
+                     EVC_OK);
+    while (heard < wanted[0] + wanted[1] && evc_clock_mono_us() < until_us) {
+        usleep(1000);
+        pthread_mutex_lock(&half.lock);
+        heard = half.events[0] + half.events[1];
+        pthread_mutex_unlock(&half.lock);
+    }
+    evc_feeder_destroy(feeder, 0);
+    feeder = NULL;
+    evc_journal_close(journals[1]);
+    assert_int_equal(half.events[0], wanted[0]);
+    assert_int_equal(half.events[1], wanted[1]);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -344,6 +420,7 @@ main(void)
         CASE(test_feeder__asleep__is_woken_by_a_single_event),
         CASE(test_feeder__what_the_journal_lost__is_a_gap_of_exactly_that_size),
         CASE(test_feeder__queue_full_for_a_while__feeds_on_in_order),
+        CASE(test_feeder__one_partition_refused__other_journals_have_their_turn),
         CASE(test_feeder__destroyed__has_fed_all_that_was_released_before),
         CASE(test_feeder__destroyed_while_the_queue_is_full__keeps_to_its_time),
         CASE(test_feeder__killed_between_queue_and_journal__repeats_the_numbers),

@@ -79,8 +79,8 @@ evc_node_size_parse(struct evc_slice input, struct evc_node_size *ret)
     return 0;
 }
 
-static bool
-ask(const struct evc_address *address, struct evc_node_size *ret)
+bool
+evc_node_size_ask(const struct evc_address *address, struct evc_node_size *ret)
 {
     static const char request[] = "stats\r\n";
     struct evc_dial dial;
@@ -134,7 +134,7 @@ ask_zone(struct evc_node_sizes *sizes, unsigned zone)
     for (unsigned i = 0; i < config->nodes_count && !atomic_load(&sizes->is_stopping); i++) {
         struct node_cell cell = {0};
 
-        cell.is_known = ask(&config->nodes[i], &cell.size);
+        cell.is_known = evc_node_size_ask(&config->nodes[i], &cell.size);
         pthread_mutex_lock(&sizes->lock);
         sizes->cells[topology->zones[zone].nodes[i].index] = cell;
         pthread_mutex_unlock(&sizes->lock);

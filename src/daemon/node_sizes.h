@@ -31,6 +31,9 @@ struct evc_node_size {
  */
 EVC_MUST_USE int evc_node_size_parse(struct evc_slice input, struct evc_node_size *ret);
 
+/** Asks one node and waits for its answer. False: it does not answer in time, or not with it. */
+EVC_MUST_USE bool evc_node_size_ask(const struct evc_address *address, struct evc_node_size *ret);
+
 struct evc_node_sizes;
 
 /** Takes a reference of topology. EVC_E_NOMEM, or EVC_E_SYS when there is no thread. */

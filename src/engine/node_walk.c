@@ -107,7 +107,7 @@ take_line(struct evc_node_walk *walk, const struct evc_node_dump_line *line)
 
     switch (line->kind) {
     case EVC_NODE_DUMP_ITEM:
-        if (!walk->on_item(walk, line->key, line->cas)) {
+        if (!walk->on_item(walk, line)) {
             walk->is_paused = !walk->is_over;
             return false;
         }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A walk over all items of one node, on a connection of its own beside the engine's: keys and raw
- * CAS, no values. memcached walks its hash table, so that every item that stays is told once; items
- * that come or go meanwhile may or may not be told. The node serves others all the while. Owner:
- * the loop's thread.
+ * A walk over all items of one node, on a connection of its own beside the engine's: keys, raw CAS,
+ * expiry and size, no values. memcached walks its hash table, so that every item that stays is told
+ * once; items that come or go meanwhile may or may not be told. The node serves others all the
+ * while. Owner: the loop's thread.
+ *
+ * Pauses must be short: memcached (1.6.38) that cannot send for a second begins its buffer anew,
+ * and what it has sent of it comes again, from the middle of a line.
  */
 #ifndef EVC_ENGINE_NODE_WALK_H
 #define EVC_ENGINE_NODE_WALK_H
@@ -24,7 +27,7 @@ enum {
 struct evc_node_walk {
     /* set by the caller */
     /** False: enough for now; the same item comes again after evc_node_walk_resume. */
-    bool (*on_item)(struct evc_node_walk *walk, struct evc_slice key, uint64_t cas);
+    bool (*on_item)(struct evc_node_walk *walk, const struct evc_node_dump_line *item);
     /** Once, when everything is over and the walk may be freed. why: NULL when all was told. */
     void (*on_end)(struct evc_node_walk *walk, const char *why);
     void *ctx;

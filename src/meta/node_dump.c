@@ -65,9 +65,11 @@ take_item(struct evc_node_dump *state, struct evc_slice line, struct evc_node_du
 {
     struct evc_slice rest = line;
     struct evc_slice token, value;
+    uint64_t size = 0, flags = 0, expiry_s;
     bool has_cas = false;
 
     ret->kind = EVC_NODE_DUMP_ITEM;
+    ret->expiry_s = -1;
     if (!evc_wire_token(&rest, &token) || !has_name(token, EVC_SLICE("key="), &value)) {
         return false;
     }
@@ -75,8 +77,18 @@ take_item(struct evc_node_dump *state, struct evc_slice line, struct evc_node_du
     while (evc_wire_token(&rest, &token)) {
         if (has_name(token, EVC_SLICE("cas="), &value)) {
             has_cas = evc_decimal_parse_u64(value, &ret->cas);
+        } else if (has_name(token, EVC_SLICE("exp="), &value)) {
+            ret->expiry_s = evc_decimal_parse_u64(value, &expiry_s) && expiry_s <= UINT32_MAX
+                                ? (int64_t)expiry_s
+                                : -1;
+        } else if (has_name(token, EVC_SLICE("size="), &value)) {
+            (void)evc_decimal_parse_u64(value, &size); /* what is none stays 0 */
+        } else if (has_name(token, EVC_SLICE("flags="), &value)) {
+            (void)evc_decimal_parse_u64(value, &flags);
         }
     }
+    ret->size = size <= UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+    ret->client_flags = (uint32_t)flags;
     return ret->key.len > 0 && has_cas;
 }
 

@@ -23,6 +23,9 @@ struct evc_node_dump_line {
     enum evc_node_dump_kind kind;
     struct evc_slice key;  /* ITEM: decoded, a view of the state */
     uint64_t cas;          /* ITEM: raw */
+    int64_t expiry_s;      /* ITEM: Unix seconds; -1: never */
+    uint32_t size;         /* ITEM: of all it takes, its key and header too; 0: not told */
+    uint32_t client_flags; /* ITEM: 0 where the node does not tell them */
     struct evc_slice line; /* REFUSED: what the node said; a view of the input */
 };
 

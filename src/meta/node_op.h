@@ -35,6 +35,11 @@ enum {
 
 #define EVC_TOMBSTONE_FLAGS UINT32_C(0xE7CADEAD)
 
+/** What the keys of leases begin with (proxy/lease_commands.c): items of ours, not of clients. */
+#define EVC_LEASE_PREFIX                                                                           \
+    "\x01"                                                                                         \
+    "evc:lease:"
+
 enum evc_node_verb {
     EVC_NODE_GET,
     EVC_NODE_SET, /* unconditional */

@@ -75,18 +75,18 @@ on_deleted(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
 }
 
 static bool
-on_item(struct evc_node_walk *walk, struct evc_slice key, uint64_t cas)
+on_item(struct evc_node_walk *walk, const struct evc_node_dump_line *item)
 {
     struct evc_flush *flush = walk->ctx;
     const struct evc_writer *writer = flush->options.writer;
     const struct evc_write_request request = {
         .kind = EVC_WRITE_DELETE,
-        .key = key,
-        .unique = cas,
+        .key = item->key,
+        .unique = item->cas,
         .is_local = !flush->options.is_everywhere,
     };
 
-    if (evc_version_trusted(cas, writer->now->unix_us / 1000, writer->clock->drift_ms) >
+    if (evc_version_trusted(item->cas, writer->now->unix_us / 1000, writer->clock->drift_ms) >
         flush->before) {
         return true;
     }

@@ -50,9 +50,7 @@ lease_key(const struct evc_exchange *exchange, char space[LEASE_KEY_BYTES])
     int len;
 
     evc_hash_key_128(key_of(exchange), hash);
-    len = snprintf(space, LEASE_KEY_BYTES,
-                   "\x01"
-                   "evc:lease:%016llx%016llx",
+    len = snprintf(space, LEASE_KEY_BYTES, EVC_LEASE_PREFIX "%016llx%016llx",
                    (unsigned long long)hash[0], (unsigned long long)hash[1]);
     return (struct evc_slice){.ptr = space, .len = (size_t)len};
 }

@@ -112,6 +112,35 @@ test_node_dump__line_without_end__is_refused_at_the_bound(void **state)
         EVC_E_PROTO);
 }
 
+static void
+test_node_dump__further_tokens__are_told_where_they_are(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t expiry_s;
+        uint32_t size, client_flags;
+    } items[] = {
+        {"key=a exp=1795654149 la=1 cas=7 fetch=no cls=1 size=67 flags=3888832173\n", 1795654149,
+         67, EVC_TOMBSTONE_FLAGS},
+        {"key=a exp=-1 la=1 cas=7 fetch=no cls=1 size=63\n", -1, 63, 0},
+        {"key=a cas=7 exp=99999999999 size=99999999999\n", -1, UINT32_MAX, 0},
+        {"key=a cas=7\n", -1, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++) {
+        struct evc_node_dump dump = {.scanned = 0};
+        struct evc_node_dump_line line;
+        size_t used;
+
+        assert_int_equal(evc_node_dump_parse(&dump, evc_slice_str(items[i].text), &used, &line),
+                         EVC_OK);
+        assert_true(line.expiry_s == items[i].expiry_s);
+        assert_int_equal(line.size, items[i].size);
+        assert_int_equal(line.client_flags, items[i].client_flags);
+    }
+}
+
 int
 main(void)
 {
@@ -119,6 +148,7 @@ main(void)
         cmocka_unit_test(test_node_dump__every_line__means_the_same_whole_and_in_bytes),
         cmocka_unit_test(test_node_dump__longest_key__fits_and_a_longer_one_is_none),
         cmocka_unit_test(test_node_dump__line_without_end__is_refused_at_the_bound),
+        cmocka_unit_test(test_node_dump__further_tokens__are_told_where_they_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,7 @@ static const struct verb verb_table[] = {
     {"status", evc_cli_status, "the books of every pair of regions, and how long writes take"},
     {"top", evc_cli_top, "the whole cache on the terminal, live"},
     {"explain", evc_cli_explain, "one key: what every zone of every region holds of it"},
+    {"warm", evc_cli_warm, "fills a zone, or a region, from copies elsewhere"},
     {"bench", evc_cli_bench, "loads memcached or a proxy, and tells speed and cost"},
     {"partitions", evc_cli_partitions, "adds partitions to a region's topic on Kafka"},
     {"check-config", evc_cli_check_config, "reads a configuration file and names its mistakes"},

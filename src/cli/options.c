@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "cli/verbs.h"
 #include "queue/queue.h"
+#include "sweep/warm.h"
 
 /** Values getopt_long returns; above every character. */
 enum option_value {
@@ -28,6 +30,9 @@ enum option_value {
     OPTION_LOG_LEVEL,
     OPTION_BASE64,
     OPTION_SET,
+    OPTION_FROM,
+    OPTION_RATE,
+    OPTION_DRY_RUN,
     OPTION_HELP = 'h',
 };
 
@@ -38,13 +43,16 @@ static const struct {
     {{"config", required_argument, NULL, OPTION_CONFIG}, EVC_CLI_TAKE_CONFIG},
     {{"region", required_argument, NULL, OPTION_REGION}, EVC_CLI_TAKE_REGION},
     {{"index", required_argument, NULL, OPTION_INDEX}, EVC_CLI_TAKE_PLACE},
-    {{"zone", required_argument, NULL, OPTION_ZONE}, EVC_CLI_TAKE_PLACE},
+    {{"zone", required_argument, NULL, OPTION_ZONE}, EVC_CLI_TAKE_PLACE | EVC_CLI_TAKE_WARM},
     {{"json", no_argument, NULL, OPTION_JSON}, EVC_CLI_TAKE_JSON},
     {{"memcached", required_argument, NULL, OPTION_MEMCACHED}, EVC_CLI_TAKE_MEMCACHED},
     {{"pids", required_argument, NULL, OPTION_PIDS}, EVC_CLI_TAKE_PIDS},
     {{"log-level", required_argument, NULL, OPTION_LOG_LEVEL}, EVC_CLI_TAKE_LOG_LEVEL},
     {{"base64", no_argument, NULL, OPTION_BASE64}, EVC_CLI_TAKE_KEY},
     {{"set", required_argument, NULL, OPTION_SET}, EVC_CLI_TAKE_SET},
+    {{"from", required_argument, NULL, OPTION_FROM}, EVC_CLI_TAKE_WARM},
+    {{"rate", required_argument, NULL, OPTION_RATE}, EVC_CLI_TAKE_WARM},
+    {{"dry-run", no_argument, NULL, OPTION_DRY_RUN}, EVC_CLI_TAKE_WARM},
     {{"help", no_argument, NULL, OPTION_HELP}, 0},
 };
 
@@ -117,6 +125,30 @@ parse_log_level(const char *text, enum evc_log_level *ret)
     return false;
 }
 
+static int
+take_region(struct evc_cli_options *options, const char *text)
+{
+    options->region = text;
+    if (options->region_count == EVC_CONFIG_REGION_MAX) {
+        return evc_cli_misuse(options->verb, "--region may be said %d times",
+                              EVC_CONFIG_REGION_MAX);
+    }
+    options->regions[options->region_count++] = text;
+    return EVC_EXIT_OK;
+}
+
+static int
+take_rate(struct evc_cli_options *options, const char *text)
+{
+    if (!evc_decimal_parse_u64(evc_slice_str(text), &options->rate) || options->rate < 1 ||
+        options->rate > EVC_WARM_RATE_MAX) {
+        return evc_cli_misuse(options->verb,
+                              "--rate is a number of items a second from 1 to %d, not '%s'",
+                              EVC_WARM_RATE_MAX, text);
+    }
+    return EVC_EXIT_OK;
+}
+
 /** Takes one option. EVC_EXIT_OK, or what to exit with; help is not an option here. */
 static int
 take_option(struct evc_cli_options *options, int value, const char *text)
@@ -126,7 +158,14 @@ take_option(struct evc_cli_options *options, int value, const char *text)
         options->config = text;
         return EVC_EXIT_OK;
     case OPTION_REGION:
-        options->region = text;
+        return take_region(options, text);
+    case OPTION_FROM:
+        options->from = text;
+        return EVC_EXIT_OK;
+    case OPTION_RATE:
+        return take_rate(options, text);
+    case OPTION_DRY_RUN:
+        options->is_dry_run = true;
         return EVC_EXIT_OK;
     case OPTION_ZONE:
         options->zone = text;

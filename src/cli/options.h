@@ -23,6 +23,7 @@ enum evc_cli_take {
     EVC_CLI_TAKE_KEY = 1 << 7,       /* one argument, a key; --base64 */
     EVC_CLI_TAKE_PLACE = 1 << 8,     /* --index N, --zone NAME: which of the region's processes */
     EVC_CLI_TAKE_SET = 1 << 9,       /* --set N: partitions */
+    EVC_CLI_TAKE_WARM = 1 << 10,     /* --zone NAME, --from REGION[/ZONE], --rate N, --dry-run */
 };
 
 /** What was given; strings are views into argv. */
@@ -36,10 +37,15 @@ struct evc_cli_options {
     const char *key;
     const char *log_level_text;
     unsigned index;
-    unsigned set; /* 1 to EVC_PARTITION_MAX; 0: not given */
+    unsigned set;                 /* 1 to EVC_PARTITION_MAX; 0: not given */
     enum evc_log_level log_level; /* info */
+    const char *from;
+    const char *regions[EVC_CONFIG_REGION_MAX]; /* each --region; the last one is region, too */
+    unsigned region_count;
+    uint64_t rate; /* 0: not given */
     bool is_json;
     bool is_base64; /* the key is given so */
+    bool is_dry_run;
 };
 
 /**

@@ -12,7 +12,7 @@ enum evc_exit {
     EVC_EXIT_OK = 0,
     EVC_EXIT_FAILURE = 1,
     EVC_EXIT_USAGE = 2,
-    EVC_EXIT_UNANSWERED = 3, /* status, explain: somebody does not answer */
+    EVC_EXIT_UNANSWERED = 3, /* status, explain: somebody does not answer; so warm, verify */
     EVC_EXIT_UNWELL = 3,     /* bench: there were errors */
 };
 
@@ -23,6 +23,7 @@ int evc_cli_up(int argc, char **argv);
 int evc_cli_status(int argc, char **argv);
 int evc_cli_top(int argc, char **argv);
 int evc_cli_explain(int argc, char **argv);
+int evc_cli_warm(int argc, char **argv);
 int evc_cli_bench(int argc, char **argv);
 int evc_cli_partitions(int argc, char **argv);
 int evc_cli_check_config(int argc, char **argv);

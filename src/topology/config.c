@@ -624,3 +624,9 @@ evc_ack_zones(enum evc_ack ack, unsigned zone_count)
     }
     return 1;
 }
+
+bool
+evc_config_size_parse(const char *text, uint64_t *ret)
+{
+    return evc_yaml_size_parse(text, ret);
+}

@@ -171,6 +171,9 @@ EVC_MUST_USE int evc_config_region_find(const struct evc_config *config, const c
 enum evc_policy evc_config_policy_of(const struct evc_config *config, const char *key,
                                      size_t key_len);
 
+/** A size as the file has them: "256MiB". False: it is none. */
+bool evc_config_size_parse(const char *text, uint64_t *ret);
+
 /** Whether the queue is Kafka's. */
 bool evc_config_is_kafka(const struct evc_config *config);
 

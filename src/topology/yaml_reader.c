@@ -328,27 +328,37 @@ evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
     return evc_yaml_read_string(yaml, value, field, target);
 }
 
-/** A number and, behind it, one of some units; *ret is number times factor. */
+/** A number and, behind it, one of some units; *ret is number times factor. False: it is none. */
+static bool
+take_with_unit(const char *text, const struct evc_yaml_word *units, uint64_t *ret)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t number;
+
+    for (const struct evc_yaml_word *unit = units; unit->word; unit++) {
+        if (strcmp(text + digits, unit->word) == 0 &&
+            evc_decimal_parse_u64((struct evc_slice){.ptr = text, .len = digits}, &number) &&
+            number <= UINT64_MAX / (uint64_t)unit->value) {
+            *ret = number * (uint64_t)unit->value;
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                const struct evc_yaml_word *units, uint64_t *ret)
 {
     char allowed[YAML_ALLOWED_BYTES] = "";
     const char *text = NULL;
-    size_t digits, len = 0;
+    size_t len = 0;
     int rc = evc_yaml_text(yaml, value, field->name, &text);
 
-    if (rc != EVC_OK) {
+    if (rc != EVC_OK || take_with_unit(text, units, ret)) {
         return rc;
     }
-    digits = strspn(text, "0123456789");
     for (const struct evc_yaml_word *unit = units; unit->word; unit++) {
-        if (strcmp(text + digits, unit->word) == 0 &&
-            evc_decimal_parse_u64((struct evc_slice){.ptr = text, .len = digits}, ret) &&
-            *ret <= UINT64_MAX / (uint64_t)unit->value) {
-            *ret *= (uint64_t)unit->value;
-            return EVC_OK;
-        }
         if (len < sizeof(allowed)) {
             len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
                                     unit->word);
@@ -395,6 +405,12 @@ evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
 
 static const struct evc_yaml_word size_units[] = {
     {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}, {NULL, 0}};
+
+bool
+evc_yaml_size_parse(const char *text, uint64_t *ret)
+{
+    return take_with_unit(text, size_units, ret);
+}
 
 int
 evc_yaml_read_size(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,

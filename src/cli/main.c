@@ -26,6 +26,7 @@ static const struct verb verb_table[] = {
     {"status", evc_cli_status, "the books of every pair of regions, and how long writes take"},
     {"top", evc_cli_top, "the whole cache on the terminal, live"},
     {"explain", evc_cli_explain, "one key: what every zone of every region holds of it"},
+    {"verify", evc_cli_verify, "every key: do all copies agree, and repairs those that do not"},
     {"warm", evc_cli_warm, "fills a zone, or a region, from copies elsewhere"},
     {"bench", evc_cli_bench, "loads memcached or a proxy, and tells speed and cost"},
     {"partitions", evc_cli_partitions, "adds partitions to a region's topic on Kafka"},

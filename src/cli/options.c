@@ -16,6 +16,7 @@
 #include "base/decimal.h"
 #include "cli/verbs.h"
 #include "queue/queue.h"
+#include "sweep/verify.h"
 #include "sweep/warm.h"
 
 /** Values getopt_long returns; above every character. */
@@ -33,6 +34,9 @@ enum option_value {
     OPTION_FROM,
     OPTION_RATE,
     OPTION_DRY_RUN,
+    OPTION_PREFIX,
+    OPTION_MEMORY,
+    OPTION_REPAIR,
     OPTION_HELP = 'h',
 };
 
@@ -41,7 +45,7 @@ static const struct {
     unsigned take; /* 0: every verb */
 } option_table[] = {
     {{"config", required_argument, NULL, OPTION_CONFIG}, EVC_CLI_TAKE_CONFIG},
-    {{"region", required_argument, NULL, OPTION_REGION}, EVC_CLI_TAKE_REGION},
+    {{"region", required_argument, NULL, OPTION_REGION}, EVC_CLI_TAKE_REGION | EVC_CLI_TAKE_VERIFY},
     {{"index", required_argument, NULL, OPTION_INDEX}, EVC_CLI_TAKE_PLACE},
     {{"zone", required_argument, NULL, OPTION_ZONE}, EVC_CLI_TAKE_PLACE | EVC_CLI_TAKE_WARM},
     {{"json", no_argument, NULL, OPTION_JSON}, EVC_CLI_TAKE_JSON},
@@ -53,6 +57,9 @@ static const struct {
     {{"from", required_argument, NULL, OPTION_FROM}, EVC_CLI_TAKE_WARM},
     {{"rate", required_argument, NULL, OPTION_RATE}, EVC_CLI_TAKE_WARM},
     {{"dry-run", no_argument, NULL, OPTION_DRY_RUN}, EVC_CLI_TAKE_WARM},
+    {{"prefix", required_argument, NULL, OPTION_PREFIX}, EVC_CLI_TAKE_VERIFY},
+    {{"memory", required_argument, NULL, OPTION_MEMORY}, EVC_CLI_TAKE_VERIFY},
+    {{"repair", no_argument, NULL, OPTION_REPAIR}, EVC_CLI_TAKE_VERIFY},
     {{"help", no_argument, NULL, OPTION_HELP}, 0},
 };
 
@@ -149,6 +156,18 @@ take_rate(struct evc_cli_options *options, const char *text)
     return EVC_EXIT_OK;
 }
 
+static int
+take_memory(struct evc_cli_options *options, const char *text)
+{
+    if (!evc_config_size_parse(text, &options->memory) ||
+        options->memory < EVC_VERIFY_MEMORY_BYTES_MIN ||
+        options->memory > EVC_VERIFY_MEMORY_BYTES_MAX) {
+        return evc_cli_misuse(options->verb, "--memory is a size from 256KiB to 64GiB, not '%s'",
+                              text);
+    }
+    return EVC_EXIT_OK;
+}
+
 /** Takes one option. EVC_EXIT_OK, or what to exit with; help is not an option here. */
 static int
 take_option(struct evc_cli_options *options, int value, const char *text)
@@ -162,10 +181,18 @@ take_option(struct evc_cli_options *options, int value, const char *text)
     case OPTION_FROM:
         options->from = text;
         return EVC_EXIT_OK;
+    case OPTION_PREFIX:
+        options->prefix = text;
+        return EVC_EXIT_OK;
     case OPTION_RATE:
         return take_rate(options, text);
+    case OPTION_MEMORY:
+        return take_memory(options, text);
     case OPTION_DRY_RUN:
         options->is_dry_run = true;
+        return EVC_EXIT_OK;
+    case OPTION_REPAIR:
+        options->is_repair = true;
         return EVC_EXIT_OK;
     case OPTION_ZONE:
         options->zone = text;

@@ -24,6 +24,7 @@ enum evc_cli_take {
     EVC_CLI_TAKE_PLACE = 1 << 8,     /* --index N, --zone NAME: which of the region's processes */
     EVC_CLI_TAKE_SET = 1 << 9,       /* --set N: partitions */
     EVC_CLI_TAKE_WARM = 1 << 10,     /* --zone NAME, --from REGION[/ZONE], --rate N, --dry-run */
+    EVC_CLI_TAKE_VERIFY = 1 << 11,   /* --region NAME …, --prefix P, --memory SIZE, --repair */
 };
 
 /** What was given; strings are views into argv. */
@@ -40,12 +41,15 @@ struct evc_cli_options {
     unsigned set;                 /* 1 to EVC_PARTITION_MAX; 0: not given */
     enum evc_log_level log_level; /* info */
     const char *from;
+    const char *prefix;                         /* NULL: every key */
     const char *regions[EVC_CONFIG_REGION_MAX]; /* each --region; the last one is region, too */
     unsigned region_count;
-    uint64_t rate; /* 0: not given */
+    uint64_t rate;   /* 0: not given */
+    uint64_t memory; /* bytes; 0: not given */
     bool is_json;
     bool is_base64; /* the key is given so */
     bool is_dry_run;
+    bool is_repair;
 };
 
 /**

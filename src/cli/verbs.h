@@ -23,6 +23,7 @@ int evc_cli_up(int argc, char **argv);
 int evc_cli_status(int argc, char **argv);
 int evc_cli_top(int argc, char **argv);
 int evc_cli_explain(int argc, char **argv);
+int evc_cli_verify(int argc, char **argv);
 int evc_cli_warm(int argc, char **argv);
 int evc_cli_bench(int argc, char **argv);
 int evc_cli_partitions(int argc, char **argv);

@@ -213,9 +213,8 @@ newest_of(const struct evc_explain *explain, unsigned region)
     return newest;
 }
 
-/** What the copies of a region should be; NULL: there is nothing they could be compared with. */
-static const struct evc_explain_copy *
-model_for(const struct evc_explain *explain, unsigned region)
+const struct evc_explain_copy *
+evc_explain_model(const struct evc_explain *explain, unsigned region)
 {
     const struct evc_explain_copy *own = newest_of(explain, region);
     const struct evc_explain_copy *newest = newest_of(explain, explain->config->regions_count);
@@ -280,7 +279,7 @@ judge_absent(const struct evc_explain *explain, const struct evc_explain_copy *c
 static enum evc_copy_state
 judge_copy(const struct evc_explain *explain, struct evc_explain_copy *copy)
 {
-    const struct evc_explain_copy *model = model_for(explain, copy->region);
+    const struct evc_explain_copy *model = evc_explain_model(explain, copy->region);
     const char *difference;
 
     if (copy->address == NULL) {

@@ -137,6 +137,13 @@ size_t evc_explain_silent_relays(const struct evc_explain *explain);
 /** Compares what the nodes have answered; a look does it itself. Pure. */
 void evc_explain_judge(struct evc_explain *explain);
 
+/**
+ * The copy that those of a region should be like; NULL: there is nothing they could be compared
+ * with. With `invalidate` it may be another region's: then it is its version that counts. Pure.
+ */
+const struct evc_explain_copy *evc_explain_model(const struct evc_explain *explain,
+                                                 unsigned region);
+
 /** Copies that count: those of zones that serve. Of these: differing, and without an answer. */
 size_t evc_explain_counted(const struct evc_explain *explain);
 size_t evc_explain_differing(const struct evc_explain *explain);

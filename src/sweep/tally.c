@@ -101,15 +101,23 @@ evc_tally_entry(struct evc_tally *tally, const struct evc_copy_table *table,
     count(tally, (enum evc_policy)entry->policy, states);
 }
 
+/** The worst first, then in the order of coming; the last one makes room. */
 static void
 take_sample(struct evc_tally *tally, const struct evc_tally_key *key, unsigned copy)
 {
+    unsigned severity = evc_tally_severity(key->states[copy]);
+    unsigned place = tally->sample_count;
     struct evc_tally_sample *sample;
 
-    if (tally->sample_count == EVC_TALLY_SAMPLES_MAX) {
+    while (place > 0 && evc_tally_severity(tally->samples[place - 1].state) < severity) {
+        place--;
+    }
+    if (place == EVC_TALLY_SAMPLES_MAX) {
         return;
     }
-    sample = &tally->samples[tally->sample_count++];
+    tally->sample_count += tally->sample_count < EVC_TALLY_SAMPLES_MAX;
+    sample = &tally->samples[place];
+    memmove(sample + 1, sample, (tally->sample_count - 1 - place) * sizeof(*sample));
     memcpy(sample->key, key->key.ptr, key->key.len);
     sample->key_len = (uint8_t)key->key.len;
     sample->copy = copy;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a verification has found so far: per zone and per pair of regions, how many keys are alike
- * and how many are not, and the first that are not, by name. Pure.
+ * and how many are not, and some of these by name, the worst first. Pure.
  *
  * A key counts once in each pair of regions, with the worst that is to be said of a copy in either:
  * foreign, different, behind, missing, in that order. With the policy `none` regions are strangers:

@@ -79,8 +79,9 @@ tally_key_of(const struct look *look)
     struct evc_tally_key key = {.key = key_of(look), .policy = look->policy};
 
     for (unsigned i = 0; i < looks->sweep->copy_count; i++) {
-        key.states[i] = is_asked(look, i) ? looks->explain->copies[looks->explain_index[i]].state
-                                          : EVC_COPY_DRAINED;
+        key.states[i] =
+            (uint8_t)(is_asked(look, i) ? looks->explain->copies[looks->explain_index[i]].state
+                                        : EVC_COPY_DRAINED);
     }
     return key;
 }
@@ -106,7 +107,7 @@ end(struct look *look)
     looks->in_flight--;
     looks->looked++;
     evc_pool_give_back(&looks->pool, look);
-    looks->on_done(looks->ctx);
+    looks->on_room(looks->ctx);
 }
 
 static void
@@ -115,6 +116,7 @@ pause_look(struct look *look)
     look->due_us =
         look->looks->sweep->loop.now.mono_us + EVC_EXPLAIN_LOOK_PAUSE_MS * UINT64_C(1000);
     evc_list_push_back(&look->looks->paused, &look->link);
+    look->looks->on_room(look->looks->ctx);
 }
 
 /** All copies have answered, or will not. */
@@ -127,6 +129,7 @@ on_all_asked(struct look *look)
     bool differs = evc_explain_differing(explain) > 0;
     struct evc_tally_key key;
 
+    looks->asking--;
     if (is_answered && differs && ++look->looks_done < EVC_EXPLAIN_LOOKS_MAX &&
         !looks->is_stopping) {
         pause_look(look);
@@ -183,6 +186,7 @@ static void
 ask(struct look *look)
 {
     look->pending = 1;
+    look->looks->asking++;
     for (unsigned i = 0; i < look->looks->sweep->copy_count; i++) {
         look->ops[i] = (struct evc_node_op){
             .verb = EVC_NODE_GET,
@@ -202,18 +206,30 @@ ask(struct look *look)
 
 /* --- repair --- */
 
+static bool
+has_repair_room(const struct evc_looks *looks)
+{
+    return looks->repairs < EVC_LOOKS_REPAIRS_MAX && looks->value_bytes < EVC_LOOKS_VALUE_BYTES_MAX;
+}
+
+/** A repair of one region is over: those that waited for room may begin. */
 static void
-give_up_bytes(struct look *look)
+give_up_room(struct look *look)
 {
     struct evc_looks *looks = look->looks;
     struct evc_list *link;
 
+    looks->repairs--;
     looks->value_bytes -= look->value_bytes;
     look->value_bytes = 0;
-    link = evc_list_pop_front(&looks->waiting);
-    if (link) {
+    if (looks->is_resuming) {
+        return;
+    }
+    looks->is_resuming = true;
+    while (has_repair_room(looks) && (link = evc_list_pop_front(&looks->waiting)) != NULL) {
         repair_region(EVC_CONTAINER_OF(link, struct look, link));
     }
+    looks->is_resuming = false;
 }
 
 /** Where it is missing, nobody can know whether it was deleted: apply leaves it so. */
@@ -235,7 +251,7 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
     (void)newest; /* the look after sees it */
     look->late |= result == EVC_APPLY_LATE || is_late(look) ? 1U << look->repairing : 0;
     look->repairing++;
-    give_up_bytes(look);
+    give_up_room(look);
     repair_region(look);
 }
 
@@ -276,7 +292,7 @@ is_to_be_repaired(const struct look *look, unsigned region)
     const struct evc_sweep *sweep = look->looks->sweep;
 
     for (unsigned i = 0; i < sweep->copy_count; i++) {
-        enum evc_copy_state state = look->before.states[i];
+        unsigned state = look->before.states[i];
 
         if (sweep->copies[i].region == region && sweep->copies[i].is_serving &&
             (state == EVC_COPY_BEHIND || state == EVC_COPY_MISSING || state == EVC_COPY_FOREIGN)) {
@@ -300,15 +316,15 @@ repair_from(struct look *look, const struct evc_explain_copy *model)
     static const struct evc_node_reply tombstone = {.client_flags = EVC_TOMBSTONE_FLAGS};
     struct evc_looks *looks = look->looks;
 
+    if (!has_repair_room(looks)) {
+        evc_list_push_back(&looks->waiting, &look->link);
+        return;
+    }
+    looks->repairs++;
     look->wanted = model->version;
     if (model->reply.is_tombstone ||
         (look->policy == EVC_POLICY_INVALIDATE && model->region != look->repairing)) {
         apply(look, &tombstone, EVC_SLICE(""));
-        return;
-    }
-    if (looks->value_bytes > 0 &&
-        looks->value_bytes + model->reply.size > EVC_LOOKS_VALUE_BYTES_MAX) {
-        evc_list_push_back(&looks->waiting, &look->link);
         return;
     }
     look->value_bytes = model->reply.size;
@@ -396,22 +412,23 @@ init_explain(struct evc_looks *looks)
 
 int
 evc_looks_init(struct evc_looks *looks, struct evc_sweep *sweep, struct evc_tally *tally,
-               bool is_repair, void (*on_done)(void *ctx), void *ctx)
+               bool is_repair, void (*on_room)(void *ctx), void *ctx)
 {
+    size_t look_bytes;
+
     *looks = (struct evc_looks){
         .sweep = sweep,
         .tally = tally,
         .is_repair = is_repair,
-        .on_done = on_done,
+        .on_room = on_room,
         .ctx = ctx,
         .explain = evc_explain_create(sweep->config, EVC_SLICE("-")), /* for any key */
     };
     if (!looks->explain) {
         return EVC_E_NOMEM;
     }
-    evc_pool_init(&looks->pool,
-                  sizeof(struct look) + sweep->copy_count * sizeof(struct evc_node_op),
-                  EVC_LOOKS_MAX);
+    look_bytes = sizeof(struct look) + sweep->copy_count * sizeof(struct evc_node_op);
+    evc_pool_init(&looks->pool, look_bytes, EVC_LOOKS_BYTES_MAX / look_bytes);
     evc_list_init(&looks->paused);
     evc_list_init(&looks->waiting);
     init_explain(looks);
@@ -436,7 +453,7 @@ bool
 evc_looks_start(struct evc_looks *looks, struct evc_slice key, enum evc_policy policy,
                 unsigned region)
 {
-    struct look *look = evc_pool_borrow(&looks->pool);
+    struct look *look = looks->asking < EVC_LOOKS_ASKING_MAX ? evc_pool_borrow(&looks->pool) : NULL;
 
     assert(key.len >= 1 && key.len <= EVC_KEY_LEN_MAX);
     if (!look) {
@@ -465,7 +482,8 @@ evc_looks_on_look(struct evc_looks *looks)
     while (!evc_list_is_empty(&looks->paused)) {
         struct look *look = EVC_CONTAINER_OF(looks->paused.next, struct look, link);
 
-        if (look->due_us > now_us && !looks->is_stopping) {
+        if (!looks->is_stopping &&
+            (look->due_us > now_us || looks->asking >= EVC_LOOKS_ASKING_MAX)) {
             break;
         }
         evc_list_remove(&look->link);

@@ -23,8 +23,10 @@
 #include "sweep/tally.h"
 
 enum {
-    EVC_LOOKS_MAX = 4096,                         /* keys at once */
-    EVC_LOOKS_VALUE_BYTES_MAX = 32 * 1024 * 1024, /* being read and written, at least one value */
+    EVC_LOOKS_ASKING_MAX = 4096,                  /* keys whose copies are being asked */
+    EVC_LOOKS_BYTES_MAX = 64 * 1024 * 1024,       /* of all keys, those that pause included */
+    EVC_LOOKS_REPAIRS_MAX = 1024,                 /* keys being repaired; */
+    EVC_LOOKS_VALUE_BYTES_MAX = 32 * 1024 * 1024, /* with so much on its way, none begins */
 };
 
 struct evc_looks {
@@ -34,14 +36,17 @@ struct evc_looks {
     /* internal */
     struct evc_sweep *sweep;
     struct evc_tally *tally;
-    void (*on_done)(void *ctx);
+    void (*on_room)(void *ctx);
     void *ctx;
+    unsigned asking;
     bool is_repair, is_stopping;
     struct evc_explain *explain; /* what the judge looks at, filled anew for each key */
     size_t explain_index[EVC_SWEEP_COPIES_MAX]; /* of a copy among explain's */
     struct evc_pool pool;
     struct evc_list paused;  /* the first to be looked at again first */
-    struct evc_list waiting; /* for room for their value */
+    struct evc_list waiting; /* to be repaired */
+    unsigned repairs;
+    bool is_resuming;
     uint64_t value_bytes;
     struct evc_applier appliers[EVC_CONFIG_REGION_MAX];
     struct evc_version_clock clock;
@@ -49,11 +54,11 @@ struct evc_looks {
 };
 
 /**
- * The sweep is connected. on_done: a key is done with, so there is room; not from within
- * evc_looks_start alone. 0 or EVC_E_NOMEM.
+ * The sweep is connected. on_room: a key is done with or pauses, so there may be room; it may come
+ * from within evc_looks_start. 0 or EVC_E_NOMEM.
  */
 EVC_MUST_USE int evc_looks_init(struct evc_looks *looks, struct evc_sweep *sweep,
-                                struct evc_tally *tally, bool is_repair, void (*on_done)(void *ctx),
+                                struct evc_tally *tally, bool is_repair, void (*on_room)(void *ctx),
                                 void *ctx);
 void evc_looks_finish(struct evc_looks *looks); /* nothing may be in flight */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 unsigned
-evc_tally_severity(enum evc_copy_state state)
+evc_tally_severity(unsigned state)
 {
     static const unsigned char severities[EVC_COPY_STATE_MAX] = {
         [EVC_COPY_MISSING] = 1,
@@ -19,8 +19,7 @@ evc_tally_severity(enum evc_copy_state state)
 
 /** The worst counted copy of one or two regions; copy_count: it is in none of them. */
 static unsigned
-worst_of(const struct evc_copy_layout *layout, const enum evc_copy_state *states, unsigned a,
-         unsigned b)
+worst_of(const struct evc_copy_layout *layout, const uint8_t *states, unsigned a, unsigned b)
 {
     unsigned worst = layout->copy_count;
 
@@ -37,7 +36,7 @@ worst_of(const struct evc_copy_layout *layout, const enum evc_copy_state *states
 }
 
 static unsigned
-worst_of_all(const struct evc_copy_layout *layout, const enum evc_copy_state *states)
+worst_of_all(const struct evc_copy_layout *layout, const uint8_t *states)
 {
     unsigned worst = layout->copy_count;
 
@@ -52,7 +51,7 @@ worst_of_all(const struct evc_copy_layout *layout, const enum evc_copy_state *st
 }
 
 static void
-count_pairs(struct evc_tally *tally, const enum evc_copy_state *states)
+count_pairs(struct evc_tally *tally, const uint8_t *states)
 {
     const struct evc_copy_layout *layout = &tally->layout;
     unsigned regions = 0;
@@ -72,7 +71,7 @@ count_pairs(struct evc_tally *tally, const enum evc_copy_state *states)
 }
 
 static void
-count(struct evc_tally *tally, enum evc_policy policy, const enum evc_copy_state *states)
+count(struct evc_tally *tally, enum evc_policy policy, const uint8_t *states)
 {
     tally->keys++;
     for (unsigned i = 0; i < tally->layout.copy_count; i++) {
@@ -87,7 +86,7 @@ void
 evc_tally_entry(struct evc_tally *tally, const struct evc_copy_table *table,
                 const struct evc_copy_entry *entry)
 {
-    enum evc_copy_state states[EVC_COPY_TABLE_COPIES_MAX];
+    uint8_t states[EVC_COPY_TABLE_COPIES_MAX];
 
     for (unsigned i = 0; i < tally->layout.copy_count; i++) {
         bool is_expected = entry->policy == EVC_POLICY_COPY ||
@@ -121,7 +120,7 @@ take_sample(struct evc_tally *tally, const struct evc_tally_key *key, unsigned c
     memcpy(sample->key, key->key.ptr, key->key.len);
     sample->key_len = (uint8_t)key->key.len;
     sample->copy = copy;
-    sample->state = key->states[copy];
+    sample->state = (enum evc_copy_state)key->states[copy];
 }
 
 /** Whether a copy of it is worse than missing. */

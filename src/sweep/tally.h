@@ -51,11 +51,11 @@ struct evc_tally {
 struct evc_tally_key {
     struct evc_slice key;
     enum evc_policy policy;
-    enum evc_copy_state states[EVC_COPY_TABLE_COPIES_MAX];
+    uint8_t states[EVC_COPY_TABLE_COPIES_MAX]; /* enum evc_copy_state */
 };
 
-/** How bad a state is: 0, it is not, to 4, foreign. */
-unsigned evc_tally_severity(enum evc_copy_state state);
+/** How bad an enum evc_copy_state is: 0, it is not, to 4, foreign. */
+unsigned evc_tally_severity(unsigned state);
 
 /** A key of the table that is no suspect. */
 void evc_tally_entry(struct evc_tally *tally, const struct evc_copy_table *table,

@@ -134,7 +134,7 @@ pump(struct evc_verify *verify)
 }
 
 static void
-on_look_done(void *ctx)
+on_look_room(void *ctx)
 {
     pump(ctx);
 }
@@ -158,7 +158,7 @@ on_item_suspect(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
         return;
     }
     entry->is_taken = true;
-    if (verify->looks.in_flight < EVC_LOOKS_MAX / 2) {
+    if (verify->keys.count == 1 || verify->looks.asking < EVC_LOOKS_ASKING_MAX / 2) {
         pump(verify);
     }
 }
@@ -326,7 +326,7 @@ evc_verify_run(struct evc_verify *verify, const struct evc_verify_options *optio
     if (rc != EVC_OK) {
         return rc;
     }
-    rc = evc_looks_init(&verify->looks, sweep, &verify->tally, options->is_repair, on_look_done,
+    rc = evc_looks_init(&verify->looks, sweep, &verify->tally, options->is_repair, on_look_room,
                         verify);
     if (rc != EVC_OK) {
         evc_copy_table_finish(&verify->table);

@@ -31,7 +31,7 @@ key_of(const char *letters, enum evc_policy policy)
     for (unsigned i = 0; i < COPIES; i++) {
         static const char order[] = "na-ubmdf"; /* as enum evc_copy_state has them */
 
-        key.states[i] = (enum evc_copy_state)(strchr(order, letters[i]) - order);
+        key.states[i] = (uint8_t)(strchr(order, letters[i]) - order);
     }
     return key;
 }

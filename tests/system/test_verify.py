@@ -194,6 +194,27 @@ def test_verify__on_a_terminal__progress_and_colours(cache):
         terminal.close()
 
 
+def test_verify__a_zone_lost_its_memory__a_signal_ends_it_and_repair_fills_it(cache):
+    s = cache
+    for node in s.regions["oregon"].zones[1].nodes:
+        with s._client(node) as client:
+            assert client.ask("flush_all") == b"OK"
+    time.sleep(1.1)  # memcached's flush_all counts whole seconds
+    terminal = Terminal([program(), "verify", "--config", str(s.config)], columns=100)
+    try:
+        terminal.wait_for("looking at what may differ")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.wait_for("not all was compared: interrupted")
+        assert terminal.end() == 1
+    finally:
+        terminal.close()
+    document = verify(s, "--repair")
+    assert document["stale"] == 0 and document["missing"] > 5000 and len(document["differing"]) == 20
+    # What an earlier test left is older than tombstones live.
+    assert zones(document, "late") == {"oregon-b": 1} and not zones(document, "failed")
+    assert zones(document, "repaired")["oregon-b"] == document["missing"] - 1
+
+
 def test_verify__a_zone_being_filled__is_shown_and_not_judged_and_a_silent_node_named(system):
     s = system(regions=1, zones=3, states=("serving", "serving", "write_only"))
     set_all(s.proxy("virginia"), KEYS[:500])

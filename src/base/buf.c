@@ -140,6 +140,13 @@ evc_buf_consume(struct evc_buf *buf, size_t len)
 }
 
 void
+evc_buf_truncate(struct evc_buf *buf, size_t len)
+{
+    assert(len <= evc_buf_len(buf));
+    buf->write = buf->read + len;
+}
+
+void
 evc_buf_clear(struct evc_buf *buf)
 {
     buf->read = 0;

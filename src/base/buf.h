@@ -58,6 +58,9 @@ EVC_MUST_USE int evc_buf_append(struct evc_buf *buf, struct evc_slice bytes);
 /** Drops len bytes from the front (len <= evc_buf_len). */
 void evc_buf_consume(struct evc_buf *buf, size_t len);
 
+/** Drops what is behind the first len bytes (len <= evc_buf_len). */
+void evc_buf_truncate(struct evc_buf *buf, size_t len);
+
 /** Drops everything, keeps the memory. */
 void evc_buf_clear(struct evc_buf *buf);
 

@@ -299,6 +299,37 @@ end_staged(struct evc_exchange *exchange, int status)
     exchange->session->staged_bytes += staged_len(exchange);
 }
 
+/** Composed in place, after what was composed of it when it did not fit is taken back. */
+static int
+append_failure(struct evc_exchange *exchange, struct evc_buf *output)
+{
+    evc_buf_truncate(output, exchange->mark);
+    exchange->service->counters.staged_dropped++;
+    if (evc_command_is_group(exchange->command)) {
+        exchange->failure = LINE_NO_MEMORY;
+        return EVC_OK;
+    }
+    return evc_buf_append(output, LINE_NO_MEMORY);
+}
+
+/** The first exchange is answered: its reply is in the output. */
+static void
+end_direct(struct evc_exchange *exchange, int status)
+{
+    struct evc_session *session = exchange->session;
+    struct evc_buf *output = evc_stream_output(&session->stream);
+
+    if (status != EVC_OK) {
+        status = append_failure(exchange, output);
+    }
+    if (status == EVC_OK) {
+        status = append_group_end(session, exchange, output);
+    }
+    send_since(session, output, exchange->mark, status);
+    drop_from_session(exchange);
+    give_back(exchange);
+}
+
 /** Replies of one connection resemble each other; so many requests ahead is how much memory ahead.
  */
 static void
@@ -325,14 +356,7 @@ evc_exchange_end(struct evc_exchange *exchange, int status)
     decided(exchange);
     note_reply_bytes(exchange);
     if (exchange->is_direct) {
-        struct evc_buf *output = evc_stream_output(&session->stream);
-
-        if (status == EVC_OK) {
-            status = append_group_end(session, exchange, output);
-        }
-        send_since(session, output, exchange->mark, status);
-        drop_from_session(exchange);
-        give_back(exchange);
+        end_direct(exchange, status);
     } else {
         end_staged(exchange, status);
     }

@@ -184,7 +184,7 @@ put_applies(struct evc_metric_page *page, const char *region, const struct evc_w
           "Bytes to applications and relays."},
          sum->counters.bytes_written},
         {{"evcache_proxy_replies_dropped_total", EVC_METRIC_COUNTER,
-          "Replies there was no memory to keep: the bound of a worker was reached."},
+          "Replies that became an error: no memory to keep them, or larger than may be sent."},
          sum->counters.staged_dropped},
     };
 

@@ -95,6 +95,23 @@ test_buf__random_appends_and_consumes__keep_the_stream(void **state)
 }
 
 static void
+test_buf__truncate__takes_back_what_was_appended_last(void **state)
+{
+    struct evc_buf buf;
+
+    (void)state;
+    evc_buf_init(&buf, 64);
+    assert_int_equal(evc_buf_append(&buf, EVC_SLICE("some words")), 0);
+    evc_buf_consume(&buf, 5);
+    assert_int_equal(evc_buf_append(&buf, EVC_SLICE(" more")), 0);
+    evc_buf_truncate(&buf, 5);
+    assert_true(evc_slice_equal(evc_buf_slice(&buf), EVC_SLICE("words")));
+    evc_buf_truncate(&buf, 0);
+    assert_int_equal(evc_buf_len(&buf), 0);
+    evc_buf_finish(&buf);
+}
+
+static void
 test_buf__shrink__frees_only_when_empty_and_large(void **state)
 {
     struct evc_buf buf;
@@ -143,6 +160,7 @@ main(void)
         cmocka_unit_test(test_buf__append_up_to_limit__then_refused_whole),
         cmocka_unit_test(test_buf__reserve_and_commit__count_what_was_written),
         cmocka_unit_test(test_buf__random_appends_and_consumes__keep_the_stream),
+        cmocka_unit_test(test_buf__truncate__takes_back_what_was_appended_last),
         cmocka_unit_test(test_buf__shrink__frees_only_when_empty_and_large),
         cmocka_unit_test(test_buf__steady_traffic__never_allocates_again),
     };

@@ -536,6 +536,41 @@ test_session__client_does_not_read__held_back_and_then_served(void **state)
     close_dialogue(dialogue);
 }
 
+static char *
+put_big(struct front *front, const char *key, size_t len)
+{
+    char *value = malloc(len + 1);
+
+    assert_non_null(value);
+    memset(value, 'x', len);
+    value[len] = '\0';
+    front_put(front, 0, key, value, 0, EVC_VERSION_OURS_MIN);
+    return value;
+}
+
+/** A value that only a plain client of the nodes can have put there. */
+static void
+test_session__value_larger_than_a_reply_may_be__an_error_for_it_alone(void **state)
+{
+    (void)state;
+    for (int pace = FRONT_AT_ONCE; pace <= FRONT_REVERSED; pace++) {
+        struct dialogue *dialogue = open_dialogue(10);
+        char *value = put_big(&dialogue->front, "huge", VALUE_MAX + 4 * 1024 * 1024);
+
+        put_numbered(&dialogue->front, 2);
+        front_set_pace(&dialogue->front, (enum front_pace)pace);
+        say(dialogue, "get k1\r\nget k1 huge k1\r\nget huge\r\nmg huge v\r\nmg k1 v\r\nmn\r\n");
+        expect(dialogue, "VALUE k1 1 2\r\nv1\r\nEND\r\n"
+                         "VALUE k1 1 2\r\nv1\r\nVALUE k1 1 2\r\nv1\r\n"
+                         "SERVER_ERROR out of memory writing get response\r\n"
+                         "SERVER_ERROR out of memory writing get response\r\n"
+                         "SERVER_ERROR out of memory writing get response\r\n"
+                         "VA 2\r\nv1\r\nMN\r\n");
+        free(value);
+        close_dialogue(dialogue);
+    }
+}
+
 static void
 test_session__too_many_connections__told_and_closed(void **state)
 {
@@ -647,6 +682,7 @@ main(void)
         cmocka_unit_test(test_session__value_over_the_bound_behind_a_touch__waits_for_it),
         cmocka_unit_test(test_session__client_goes_away__what_it_asked_is_given_back),
         cmocka_unit_test(test_session__client_does_not_read__held_back_and_then_served),
+        cmocka_unit_test(test_session__value_larger_than_a_reply_may_be__an_error_for_it_alone),
         cmocka_unit_test(test_session__too_many_connections__told_and_closed),
         cmocka_unit_test(test_session__quit_behind_requests__answered_then_closed),
         cmocka_unit_test(test_session__line_without_end__told_and_closed),

@@ -340,8 +340,7 @@ note_reply_bytes(const struct evc_exchange *exchange)
                      ? evc_buf_len(evc_stream_output(&session->stream)) - exchange->mark
                      : evc_buf_len(&exchange->service->scratch);
 
-    /* One long reply is enough to expect more of them; it takes many short ones to forget it. */
-    session->reply_bytes = len > session->reply_bytes ? len : (session->reply_bytes * 7 + len) / 8;
+    session->reply_bytes = (session->reply_bytes * 7 + len) / 8;
 }
 
 void

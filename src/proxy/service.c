@@ -61,31 +61,25 @@ evc_service_finish(struct evc_service *service)
 bool
 evc_service_has_room(const struct evc_service *service)
 {
+    /* Half of the chunks are left to the replies of requests that were taken already. */
     return !service->is_draining &&
            service->exchanges_pool.in_use < service->exchanges_pool.limit &&
-           service->writer->stats.in_flight < EVC_SERVICE_WRITES_PAUSE;
-}
-
-bool
-evc_service_is_short_of_chunks(const struct evc_service *service)
-{
-    /* Half of the chunks are left to the replies of requests that were taken already. */
-    return service->chunks_pool.in_use >= service->chunks_pool.limit / 2;
+           service->writer->stats.in_flight < EVC_SERVICE_WRITES_PAUSE &&
+           service->chunks_pool.in_use < service->chunks_pool.limit / 2;
 }
 
 static void
 feed_starved(struct evc_service *service)
 {
-    struct evc_list due;
     struct evc_list *link;
 
-    if (service->is_draining ||
-        service->exchanges_pool.in_use > service->exchanges_pool.limit / 2 ||
+    if (service->exchanges_pool.in_use > service->exchanges_pool.limit / 2 ||
+        service->chunks_pool.in_use > service->chunks_pool.limit / 4 ||
         service->writer->stats.in_flight > EVC_SERVICE_WRITES_PAUSE / 2) {
         return;
     }
-    evc_list_move(&service->starved, &due); /* who is still short of something waits again */
-    while ((link = evc_list_pop_front(&due))) {
+    /* Each of them reads at the next turn only: what is taken off here is bounded. */
+    while ((link = evc_list_pop_front(&service->starved))) {
         evc_session_continue(EVC_CONTAINER_OF(link, struct evc_session, starved_link));
     }
 }

@@ -102,10 +102,6 @@ void evc_service_finish(struct evc_service *service);
 /** Whether requests of any client may be taken: not while stopping, or short of what all share. */
 bool evc_service_has_room(const struct evc_service *service);
 
-/** Whether replies that have to wait for their turn find little room: sessions with a reply in
- * front take no further request, all others go on. */
-bool evc_service_is_short_of_chunks(const struct evc_service *service);
-
 /** Gives connections that were held back for what all share another chance. Once per turn. */
 void evc_service_continue(struct evc_service *service);
 
@@ -114,8 +110,8 @@ void evc_service_continue(struct evc_service *service);
 void evc_service_sweep(struct evc_service *service);
 
 /**
- * Takes no further request, answers those that were taken, then closes each connection; done when
- * evc_service_is_idle.
+ * Takes no further request, answers those that were taken, then closes each connection. Call again
+ * until evc_service_is_idle.
  */
 void evc_service_drain(struct evc_service *service);
 

@@ -86,18 +86,11 @@ evc_session_answer(struct evc_session *session, const struct evc_request *reques
 
 /* --- requests come in --- */
 
-/** A reply with nothing in front of it goes straight to the output: it needs no chunk. */
-static bool
-is_short_of_chunks(const struct evc_session *session)
-{
-    return session->exchange_count > 0 && evc_service_is_short_of_chunks(session->service);
-}
-
 bool
 evc_session_has_room(const struct evc_session *session)
 {
     return !session->is_leaving && !session->is_closing && !session->is_barred &&
-           evc_service_has_room(session->service) && !is_short_of_chunks(session) &&
+           evc_service_has_room(session->service) &&
            session->exchange_count < EVC_SESSION_EXCHANGES_MAX &&
            session->staged_bytes < EVC_SESSION_STAGED_BYTES_MAX &&
            session->exchange_count * session->reply_bytes < EVC_SESSION_EXPECTED_BYTES_MAX &&
@@ -125,10 +118,10 @@ pause_input(struct evc_session *session)
 void
 evc_session_continue(struct evc_session *session)
 {
-    if (!session->is_paused || session->is_parsing || session->is_leaving) {
+    if (!session->is_paused || session->is_parsing) {
         return;
     }
-    if (!evc_service_has_room(session->service) || is_short_of_chunks(session)) {
+    if (!evc_service_has_room(session->service)) {
         wait_for_service(session);
         return;
     }

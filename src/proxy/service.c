@@ -71,6 +71,7 @@ evc_service_has_room(const struct evc_service *service)
 static void
 feed_starved(struct evc_service *service)
 {
+    struct evc_list due;
     struct evc_list *link;
 
     if (service->exchanges_pool.in_use > service->exchanges_pool.limit / 2 ||
@@ -78,8 +79,8 @@ feed_starved(struct evc_service *service)
         service->writer->stats.in_flight > EVC_SERVICE_WRITES_PAUSE / 2) {
         return;
     }
-    /* Each of them reads at the next turn only: what is taken off here is bounded. */
-    while ((link = evc_list_pop_front(&service->starved))) {
+    evc_list_move(&service->starved, &due); /* who finds no room after all waits there again */
+    while ((link = evc_list_pop_front(&due))) {
         evc_session_continue(EVC_CONTAINER_OF(link, struct evc_session, starved_link));
     }
 }

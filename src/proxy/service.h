@@ -110,8 +110,8 @@ void evc_service_continue(struct evc_service *service);
 void evc_service_sweep(struct evc_service *service);
 
 /**
- * Takes no further request, answers those that were taken, then closes each connection. Call again
- * until evc_service_is_idle.
+ * Takes no further request, answers those that were taken, then closes each connection. Called
+ * once; evc_service_is_idle says when it is done.
  */
 void evc_service_drain(struct evc_service *service);
 

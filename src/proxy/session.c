@@ -118,7 +118,7 @@ pause_input(struct evc_session *session)
 void
 evc_session_continue(struct evc_session *session)
 {
-    if (!session->is_paused || session->is_parsing) {
+    if (!session->is_paused || session->is_parsing || session->is_leaving || session->is_closing) {
         return;
     }
     if (!evc_service_has_room(session->service)) {

@@ -242,7 +242,8 @@ on_tick(struct evc_loop_hook *hook)
     if (!atomic_load(&front->want_stop)) {
         return;
     }
-    if (!front->service.is_draining) {
+    if (!front->is_stopping) {
+        front->is_stopping = true;
         evc_listener_close(&front->clients);
         evc_listener_close(&front->relays);
         evc_service_close_all(&front->service);
@@ -512,6 +513,20 @@ void
 front_sweep_later(struct front *front, uint64_t us)
 {
     call(front, do_sweep_later, &(struct request){.bytes = us});
+}
+
+static void
+do_drain(void *arg)
+{
+    struct request *request = arg;
+
+    evc_service_drain(&request->front->service);
+}
+
+void
+front_drain(struct front *front)
+{
+    call(front, do_drain, &(struct request){.front = front});
 }
 
 static void

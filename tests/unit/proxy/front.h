@@ -61,6 +61,7 @@ struct front {
     struct evc_service service;
     struct evc_listener clients, relays;
     unsigned listeners_open;
+    bool is_stopping;
     struct evc_loop_hook turn, tick;
     atomic_uint connections;
     atomic_bool want_stop;
@@ -81,6 +82,9 @@ void front_set_zone_down(struct front *front, unsigned zone, bool is_down);
 void front_set_node_value_max(struct front *front, size_t bytes);
 /** Lets the service sweep as if all connections of relays had been open for so much longer. */
 void front_sweep_later(struct front *front, uint64_t us);
+
+/** The service takes no further request, as when the process is told to end. */
+void front_drain(struct front *front);
 /** Puts an item into a zone. */
 void front_put(struct front *front, unsigned zone, const char *key, const char *value,
                uint32_t client_flags, uint64_t cas);

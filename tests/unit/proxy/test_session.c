@@ -613,6 +613,39 @@ test_session__too_many_connections__told_and_closed(void **state)
 }
 
 static void
+test_session__drained_with_more_asked_than_taken__what_was_taken_is_answered(void **state)
+{
+    enum {
+        GETS = 2 * EVC_SESSION_EXCHANGES_MAX
+    };
+    struct dialogue *dialogue = open_dialogue(10);
+    static const char answer[] = "VALUE k1 1 2\r\nv1\r\nEND\r\n";
+    struct evc_counters counters;
+    size_t exchanges = 0;
+    size_t seen = 1;
+
+    (void)state;
+    put_numbered(&dialogue->front, 2);
+    front_set_pace(&dialogue->front, FRONT_HELD);
+    for (int i = 0; i < GETS; i++) {
+        say(dialogue, "get k1\r\n");
+    }
+    while (exchanges != seen || exchanges == 0) { /* until it takes no more */
+        seen = exchanges;
+        usleep(20 * 1000);
+        front_counters(&dialogue->front, &counters, &exchanges);
+    }
+    assert_true(exchanges < GETS);
+    front_drain(&dialogue->front);
+    front_set_pace(&dialogue->front, FRONT_IN_TURN);
+    for (size_t i = 0; i < exchanges; i++) {
+        expect(dialogue, answer);
+    }
+    assert_true(front_is_closed(dialogue->fd));
+    close_dialogue(dialogue);
+}
+
+static void
 test_session__quit_behind_requests__answered_then_closed(void **state)
 {
     struct dialogue *dialogue = open_dialogue(10);
@@ -684,6 +717,8 @@ main(void)
         cmocka_unit_test(test_session__client_does_not_read__held_back_and_then_served),
         cmocka_unit_test(test_session__value_larger_than_a_reply_may_be__an_error_for_it_alone),
         cmocka_unit_test(test_session__too_many_connections__told_and_closed),
+        cmocka_unit_test(
+            test_session__drained_with_more_asked_than_taken__what_was_taken_is_answered),
         cmocka_unit_test(test_session__quit_behind_requests__answered_then_closed),
         cmocka_unit_test(test_session__line_without_end__told_and_closed),
         cmocka_unit_test(test_session__stats__names_of_memcached),

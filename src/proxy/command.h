@@ -91,6 +91,13 @@ int evc_command_compose_failure(const struct evc_service *service,
 /** The item that a request's CAS means: 0, which no item has, must never count as "none given". */
 uint64_t evc_command_unique(const struct evc_request *request);
 
+/** Begins the last step of a read anew, for an exchange that was answered when there was no room.
+ */
+void evc_command_read_again(struct evc_exchange *exchange);
+
+/** Reads the item of an exchange that is_leased, whose lease is known. */
+void evc_command_read_leased_item(struct evc_exchange *exchange);
+
 /** Answers a read. result: as of evc_read_answer; reply: of a HIT, else may be NULL. */
 void evc_command_finish_read(struct evc_exchange *exchange, enum evc_node_result result,
                              const struct evc_node_reply *reply);

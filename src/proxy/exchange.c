@@ -25,6 +25,8 @@ evc_exchange_open(struct evc_session *session, const struct evc_request *request
     exchange->state = EVC_EXCHANGE_WAITING;
     exchange->command = request->command;
     exchange->decides = false;
+    exchange->is_read = false;
+    exchange->is_read_again = false;
     exchange->is_silent = false;
     exchange->bars_session = false;
     exchange->is_leased = false;
@@ -39,17 +41,22 @@ evc_exchange_open(struct evc_session *session, const struct evc_request *request
 }
 
 static void
-give_back(struct evc_exchange *exchange)
+drop_chunks(struct evc_exchange *exchange)
 {
-    struct evc_service *service = exchange->service;
-
     while (exchange->chunks) {
         struct evc_chunk *chunk = exchange->chunks;
 
         exchange->chunks = chunk->next;
-        evc_pool_give_back(&service->chunks_pool, chunk);
+        evc_pool_give_back(&exchange->service->chunks_pool, chunk);
     }
-    evc_pool_give_back(&service->exchanges_pool, exchange);
+    exchange->chunks_last = NULL;
+}
+
+static void
+give_back(struct evc_exchange *exchange)
+{
+    drop_chunks(exchange);
+    evc_pool_give_back(&exchange->service->exchanges_pool, exchange);
 }
 
 void
@@ -153,20 +160,20 @@ stage(struct evc_exchange *exchange, struct evc_slice bytes)
     return true;
 }
 
+/** Whether the session and the worker may keep so many bytes more of something read. */
+static bool
+has_room_for_read(const struct evc_exchange *exchange, size_t len)
+{
+    return len <= sizeof(exchange->inline_bytes) ||
+           (exchange->session->staged_bytes + len <= EVC_SESSION_STAGED_BYTES_MAX &&
+            !evc_service_is_short_of_chunks(exchange->service));
+}
+
 /** A reply there is no memory for becomes an error in its place. */
 static void
 stage_failure(struct evc_exchange *exchange)
 {
-    struct evc_service *service = exchange->service;
-
-    while (exchange->chunks) {
-        struct evc_chunk *chunk = exchange->chunks;
-
-        exchange->chunks = chunk->next;
-        evc_pool_give_back(&service->chunks_pool, chunk);
-    }
-    exchange->chunks_last = NULL;
-    service->counters.staged_dropped++;
+    exchange->service->counters.staged_dropped++;
     if (evc_command_is_group(exchange->command)) {
         exchange->failure = LINE_NO_MEMORY;
     } else {
@@ -256,6 +263,12 @@ evc_exchange_send_next(struct evc_session *session)
     if (exchange->state == EVC_EXCHANGE_WAITING) {
         return false;
     }
+    if (exchange->state == EVC_EXCHANGE_POSTPONED) {
+        exchange->state = EVC_EXCHANGE_WAITING;
+        exchange->is_read_again = true;
+        evc_command_read_again(exchange);
+        return true;
+    }
     send_staged(session, exchange);
     drop_from_session(exchange);
     give_back(exchange);
@@ -283,20 +296,43 @@ evc_exchange_begin(struct evc_exchange *exchange)
     return &exchange->service->scratch;
 }
 
+/** Whether the reply could be kept until its turn, or none is to be. */
+static bool
+stage_reply(struct evc_exchange *exchange, int status)
+{
+    struct evc_slice reply = evc_buf_slice(&exchange->service->scratch);
+
+    if (exchange->is_silent) {
+        return true;
+    }
+    if (status == EVC_OK && (!exchange->is_read || has_room_for_read(exchange, reply.len)) &&
+        stage(exchange, reply)) {
+        return true;
+    }
+    drop_chunks(exchange);
+    return false;
+}
+
 /** The reply waits in the scratch buffer; or there is none, and only the order is to be kept. */
 static void
 end_staged(struct evc_exchange *exchange, int status)
 {
     struct evc_service *service = exchange->service;
+    bool is_staged = stage_reply(exchange, status);
 
-    if (!exchange->is_silent &&
-        (status != EVC_OK || !stage(exchange, evc_buf_slice(&service->scratch)))) {
-        stage_failure(exchange);
-    }
     evc_buf_clear(&service->scratch);
     evc_buf_shrink(&service->scratch, EVC_SERVICE_SCRATCH_KEEP_BYTES);
+    if (!is_staged && exchange->is_read) {
+        exchange->state = EVC_EXCHANGE_POSTPONED; /* and still the one that decides, if it does */
+        service->counters.read_again++;
+        return;
+    }
+    if (!is_staged) {
+        stage_failure(exchange);
+    }
     exchange->state = EVC_EXCHANGE_STAGED;
     exchange->session->staged_bytes += staged_len(exchange);
+    decided(exchange);
 }
 
 /** Composed in place, after what was composed of it when it did not fit is taken back. */
@@ -326,11 +362,14 @@ end_direct(struct evc_exchange *exchange, int status)
         status = append_group_end(session, exchange, output);
     }
     send_since(session, output, exchange->mark, status);
+    decided(exchange);
     drop_from_session(exchange);
     give_back(exchange);
 }
 
-/** Replies of one connection resemble each other; so many requests ahead is how much memory ahead.
+/**
+ * Replies of one connection resemble each other; so many requests ahead is how much memory ahead. A
+ * large one counts at once: what was asked before it is known may all be as large.
  */
 static void
 note_reply_bytes(const struct evc_exchange *exchange)
@@ -340,7 +379,7 @@ note_reply_bytes(const struct evc_exchange *exchange)
                      ? evc_buf_len(evc_stream_output(&session->stream)) - exchange->mark
                      : evc_buf_len(&exchange->service->scratch);
 
-    session->reply_bytes = (session->reply_bytes * 7 + len) / 8;
+    session->reply_bytes = len >= session->reply_bytes ? len : (session->reply_bytes * 7 + len) / 8;
 }
 
 void
@@ -352,7 +391,6 @@ evc_exchange_end(struct evc_exchange *exchange, int status)
         give_back(exchange);
         return;
     }
-    decided(exchange);
     note_reply_bytes(exchange);
     if (exchange->is_direct) {
         end_direct(exchange, status);
@@ -378,7 +416,7 @@ evc_exchange_abandon_all(struct evc_session *session)
             EVC_CONTAINER_OF(session->exchanges.next, struct evc_exchange, link);
 
         drop_from_session(exchange);
-        if (exchange->state == EVC_EXCHANGE_STAGED) {
+        if (exchange->state != EVC_EXCHANGE_WAITING) {
             give_back(exchange);
         }
     }

@@ -36,7 +36,8 @@ struct evc_lease {
 
 enum evc_exchange_state {
     EVC_EXCHANGE_WAITING,
-    EVC_EXCHANGE_STAGED
+    EVC_EXCHANGE_STAGED,
+    EVC_EXCHANGE_POSTPONED /* there was no room to keep what was read: read again in its turn */
 };
 
 struct evc_exchange {
@@ -50,6 +51,8 @@ struct evc_exchange {
     uint8_t bucket;
     bool is_leased;           /* mg with N or R; see lease */
     bool bars_session;        /* nothing behind it starts before it is answered */
+    bool is_read;             /* what it answers can be read again */
+    bool is_read_again;       /* and is: it has been counted before */
     bool is_silent;           /* noreply: nothing is answered */
     bool closes_group;        /* the last key of a get: END, or the group's failure, follows */
     bool is_direct;           /* between begin and end: composed into the stream's output */
@@ -98,8 +101,10 @@ void evc_exchange_keep_key(struct evc_exchange *exchange, struct evc_slice key);
 /** The exchange is one that decides: later requests about its key wait until it is answered. */
 void evc_exchange_decides(struct evc_exchange *exchange, struct evc_slice key);
 
-/** Copies the reply of the session's first exchange to its output, if it is ready and there is
- * room. */
+/**
+ * Copies the reply of the session's first exchange to its output, if it is ready and there is room;
+ * or reads it again, if there was none before. False: nothing has changed.
+ */
 bool evc_exchange_send_next(struct evc_session *session);
 
 /** The session is gone: answered exchanges go with it, those the nodes have live on alone. */

@@ -33,8 +33,6 @@ enum {
 /** A version no item has: the token for a key without an item or tombstone. */
 #define LEASE_NOTHING UINT64_MAX
 
-static void read_item(struct evc_exchange *exchange);
-
 /* --- the lease item --- */
 
 static struct evc_slice
@@ -129,7 +127,7 @@ on_claimed(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
                            answer->result == EVC_WRITE_NOT_FOUND
                        ? EVC_LEASE_LOST
                        : EVC_LEASE_WON;
-    read_item(exchange);
+    evc_command_read_leased_item(exchange);
 }
 
 /** Whether the exchange now waits for a claim; else *meta is marked. */
@@ -182,8 +180,8 @@ on_item(void *ctx, const struct evc_read_answer *answer)
     evc_command_finish_read(exchange, EVC_NODE_HIT, is_hit ? &answer->reply : &empty);
 }
 
-static void
-read_item(struct evc_exchange *exchange)
+void
+evc_command_read_leased_item(struct evc_exchange *exchange)
 {
     uint16_t want = exchange->want | EVC_WANT_CAS | EVC_WANT_TTL;
 
@@ -204,7 +202,7 @@ on_lease(void *ctx, const struct evc_read_answer *answer)
         lease->cas = answer->reply.cas;
         parse_lease(lease, answer->reply.value);
     }
-    read_item(exchange);
+    evc_command_read_leased_item(exchange);
 }
 
 void

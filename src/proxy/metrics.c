@@ -186,6 +186,9 @@ put_applies(struct evc_metric_page *page, const char *region, const struct evc_w
         {{"evcache_proxy_replies_dropped_total", EVC_METRIC_COUNTER,
           "Replies that became an error: no memory to keep them, or larger than may be sent."},
          sum->counters.staged_dropped},
+        {{"evcache_proxy_replies_read_again_total", EVC_METRIC_COUNTER,
+          "Values read a second time, having found no room to wait for their turn."},
+         sum->counters.read_again},
     };
 
     for (unsigned i = 0; i < EVC_APPLY_RESULT_MAX; i++) {

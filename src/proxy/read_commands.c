@@ -63,9 +63,12 @@ finish(struct evc_exchange *exchange, enum read_outcome outcome, const struct ev
     struct evc_buf *out;
     int status = EVC_OK;
 
-    counters->get_hits += outcome == READ_HIT;
-    counters->get_misses += outcome == READ_MISS;
-    counters->get_errors += outcome != READ_HIT && outcome != READ_MISS;
+    if (!exchange->is_read_again) {
+        counters->get_hits += outcome == READ_HIT;
+        counters->get_misses += outcome == READ_MISS;
+        counters->get_errors += outcome != READ_HIT && outcome != READ_MISS;
+    }
+    exchange->is_read = true;
     if (!is_meta) {
         exchange->failure = failure_lines[outcome];
     }
@@ -107,6 +110,16 @@ start_read(struct evc_exchange *exchange)
     if (evc_read_start(exchange->service->reader, key, exchange->want, on_read, exchange) !=
         EVC_OK) {
         finish(exchange, READ_NO_ROOM, NULL);
+    }
+}
+
+void
+evc_command_read_again(struct evc_exchange *exchange)
+{
+    if (exchange->is_leased) {
+        evc_command_read_leased_item(exchange);
+    } else {
+        start_read(exchange);
     }
 }
 

@@ -61,11 +61,9 @@ evc_service_finish(struct evc_service *service)
 bool
 evc_service_has_room(const struct evc_service *service)
 {
-    /* Half of the chunks are left to the replies of requests that were taken already. */
     return !service->is_draining &&
            service->exchanges_pool.in_use < service->exchanges_pool.limit &&
-           service->writer->stats.in_flight < EVC_SERVICE_WRITES_PAUSE &&
-           service->chunks_pool.in_use < service->chunks_pool.limit / 2;
+           service->writer->stats.in_flight < EVC_SERVICE_WRITES_PAUSE;
 }
 
 static void
@@ -75,7 +73,6 @@ feed_starved(struct evc_service *service)
     struct evc_list *link;
 
     if (service->exchanges_pool.in_use > service->exchanges_pool.limit / 2 ||
-        service->chunks_pool.in_use > service->chunks_pool.limit / 4 ||
         service->writer->stats.in_flight > EVC_SERVICE_WRITES_PAUSE / 2) {
         return;
     }

@@ -25,7 +25,9 @@
 
 enum {
     EVC_SERVICE_EXCHANGES_MAX = 262144, /* requests of applications in progress per worker */
-    EVC_SERVICE_CHUNKS_MAX = 65536,     /* 64 MiB of replies waiting for their turn */
+    EVC_SERVICE_CHUNKS_MAX = 65536,     /* 64 MiB of replies waiting for their turn, */
+    /* from half of them on only of replies that cannot be read a second time. */
+    EVC_SERVICE_CHUNKS_SHORT = EVC_SERVICE_CHUNKS_MAX / 2,
     /* A zone that does not keep up, while the others have acknowledged, would let them pile up. */
     EVC_SERVICE_WRITES_PAUSE = EVC_WRITE_IN_FLIGHT_MAX / 2, /* then no request is taken */
     EVC_SERVICE_REFUSED_MAX = 64,    /* connections over the bound that are being told so */
@@ -101,6 +103,13 @@ void evc_service_finish(struct evc_service *service);
 
 /** Whether requests of any client may be taken: not while stopping, or short of what all share. */
 bool evc_service_has_room(const struct evc_service *service);
+
+/** Whether so many replies wait for their turn that a connection had better ask one by one. */
+static inline bool
+evc_service_is_short_of_chunks(const struct evc_service *service)
+{
+    return service->chunks_pool.in_use >= EVC_SERVICE_CHUNKS_SHORT;
+}
 
 /** Gives connections that were held back for what all share another chance. Once per turn. */
 void evc_service_continue(struct evc_service *service);

@@ -60,9 +60,14 @@ evc_session_is_quiet(struct evc_session *session)
 void
 evc_session_advance(struct evc_session *session)
 {
-    while (evc_exchange_send_next(session)) {
-        continue; /* at most EVC_SESSION_EXCHANGES_MAX */
+    if (session->is_advancing) {
+        return; /* a read that ended at once when it was begun again: the loop goes on with it */
     }
+    session->is_advancing = true;
+    while (evc_exchange_send_next(session)) {
+        continue; /* at most twice EVC_SESSION_EXCHANGES_MAX */
+    }
+    session->is_advancing = false;
     if (session->is_leaving && session->exchange_count == 0 && !session->is_closing) {
         session->is_closing = true;
         evc_stream_close_after_flush(&session->stream);
@@ -92,6 +97,7 @@ evc_session_has_room(const struct evc_session *session)
     return !session->is_leaving && !session->is_closing && !session->is_barred &&
            evc_service_has_room(session->service) &&
            session->exchange_count < EVC_SESSION_EXCHANGES_MAX &&
+           (!evc_service_is_short_of_chunks(session->service) || session->exchange_count == 0) &&
            session->staged_bytes < EVC_SESSION_STAGED_BYTES_MAX &&
            session->exchange_count * session->reply_bytes < EVC_SESSION_EXPECTED_BYTES_MAX &&
            !evc_session_output_is_full(session);

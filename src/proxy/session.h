@@ -8,7 +8,13 @@
  * chunks) until their turn comes.
  *
  *   parsed ─▶ WAITING ─▶ (first of the list) composed into the output ─▶ given back
- *                   └──▶ (not first) STAGED ─▶ first: copied to the output ─▶ given back
+ *              ▲    ├──▶ (not first) STAGED ─▶ first: copied to the output ─▶ given back
+ *              │    └──▶ (not first, no room) POSTPONED ─┐
+ *              └──────────── first: read again ◀─────────┘
+ *
+ * So a client that reads slowly, or not at all, keeps a bounded piece of memory and nobody else
+ * waiting: where the room for staged replies ends, what a read has found is dropped and read again
+ * when it is the first.
  *
  * Back-pressure: parsing stops, and the input stays in the stream, while the session has
  * EVC_SESSION_EXCHANGES_MAX requests in progress, too many staged bytes, or output the client does
@@ -28,7 +34,9 @@
 
 enum {
     EVC_SESSION_EXCHANGES_MAX = 1024,
-    EVC_SESSION_STAGED_BYTES_MAX = 4 * 1024 * 1024,   /* beyond it no further request is parsed */
+    /* Beyond it no further request is parsed, and a value is not staged but read again. The short
+     * answers of writes, some hundred bytes each, may still come on top. */
+    EVC_SESSION_STAGED_BYTES_MAX = 4 * 1024 * 1024,
     EVC_SESSION_EXPECTED_BYTES_MAX = 4 * 1024 * 1024, /* the same, by the size of recent replies */
     EVC_SESSION_REPLY_BYTES_FIRST =
         64 * 1024, /* taken for that size until replies tell otherwise */
@@ -48,14 +56,15 @@ struct evc_session {
     unsigned exchange_count;
     unsigned keys_taken; /* of the get at the front of the input, already exchanges */
     size_t staged_bytes;
-    size_t reply_bytes;                         /* of recent replies, in the mean */
-    unsigned deciding_count;                    /* exchanges that decide in one zone first, */
+    size_t reply_bytes;      /* of recent replies: at once as large as one, smaller by and by */
+    unsigned deciding_count; /* exchanges that decide in one zone first, */
     uint16_t deciding[EVC_SESSION_KEY_BUCKETS]; /* by bucket of their key */
     uint64_t progress_us; /* when the client last took output, or had none to take */
     uint64_t progress_bytes;
     struct evc_slice group_failure; /* of the get whose keys are leaving; a literal */
     bool is_refused;                /* over the bound of connections */
     bool is_parsing;
+    bool is_advancing;
     bool is_paused;
     bool is_resuming;    /* kept input will be given at the next turn */
     bool is_half_closed; /* the client sends nothing more, and still reads */

@@ -43,6 +43,7 @@ struct evc_counters {
     uint64_t not_served;   /* commands and flags this proxy refuses */
     uint64_t too_large;
     uint64_t staged_dropped; /* replies there was no memory to keep, or larger than may be sent */
+    uint64_t read_again;     /* values there was no room to keep until their turn */
     uint64_t bytes_read, bytes_written;
 };
 

@@ -154,6 +154,7 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
     (void)evc_report_set(json, "bytes_read", counters->bytes_read);
     (void)evc_report_set(json, "bytes_written", counters->bytes_written);
     (void)evc_report_set(json, "replies_dropped", counters->staged_dropped);
+    (void)evc_report_set(json, "replies_read_again", counters->read_again);
     (void)evc_report_set(json, "turn_busy_us_max", figures->turn_busy_us_max);
 }
 

@@ -536,6 +536,33 @@ test_session__client_does_not_read__held_back_and_then_served(void **state)
     close_dialogue(dialogue);
 }
 
+/** Sends a get of one key, count times over, in one line. */
+static void
+send_get_of_many(int fd, const char *key, unsigned count)
+{
+    char line[8192];
+    size_t len = (size_t)sprintf(line, "get");
+
+    for (unsigned i = 0; i < count; i++) {
+        len += (size_t)sprintf(line + len, " %s", key);
+    }
+    len += (size_t)sprintf(line + len, "\r\n");
+    assert_true(len < sizeof(line));
+    front_send(fd, line, len, false);
+}
+
+/** Replies that are far smaller than what is asked for next. */
+static void
+send_small_gets(int fd, unsigned count)
+{
+    char got[16];
+
+    for (unsigned i = 0; i < count; i++) {
+        front_send(fd, "get none\r\n", 10, false);
+        assert_int_equal(front_receive(fd, got, 5), 5);
+    }
+}
+
 static char *
 put_big(struct front *front, const char *key, size_t len)
 {
@@ -546,6 +573,85 @@ put_big(struct front *front, const char *key, size_t len)
     value[len] = '\0';
     front_put(front, 0, key, value, 0, EVC_VERSION_OURS_MIN);
     return value;
+}
+
+static void
+test_session__others_do_not_read__who_reads_is_served(void **state)
+{
+    enum {
+        OTHERS = 12, /* together they could keep more than a worker may */
+        ROUNDS = 100
+    };
+    struct dialogue *dialogue = open_dialogue(OTHERS + 1);
+    char *value = put_big(&dialogue->front, "big", VALUE_MAX);
+    int others[OTHERS];
+
+    (void)state;
+    put_numbered(&dialogue->front, 3);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        others[i] = front_dial(dialogue->front.client_port);
+        send_small_gets(others[i], 100);
+        send_get_of_many(others[i], "big", 300);
+    }
+    usleep(300 * 1000);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        say(dialogue, "get k1 k2\r\nmg k1 v\r\nset a 0 0 1\r\n1\r\nget a\r\n");
+        expect(dialogue, "VALUE k1 1 2\r\nv1\r\nVALUE k2 2 2\r\nv2\r\nEND\r\nVA 2\r\nv1\r\n"
+                         "STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
+    }
+    for (unsigned i = 0; i < OTHERS; i++) {
+        close(others[i]);
+    }
+    free(value);
+    close_dialogue(dialogue);
+}
+
+/** Reads `count` values of len bytes under the key big, and END. */
+static void
+expect_big(int fd, unsigned count, const char *value, size_t len)
+{
+    char *got = malloc(len + 64);
+    char line[64];
+    size_t line_len = (size_t)snprintf(line, sizeof(line), "VALUE big 0 %zu\r\n", len);
+
+    assert_non_null(got);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(front_receive(fd, got, line_len), line_len);
+        assert_string_equal(got, line);
+        assert_int_equal(front_receive(fd, got, len + 2), len + 2);
+        assert_memory_equal(got, value, len);
+    }
+    assert_int_equal(front_receive(fd, got, 5), 5);
+    assert_string_equal(got, "END\r\n");
+    free(got);
+}
+
+static void
+test_session__more_values_than_can_be_kept__all_come(void **state)
+{
+    enum {
+        VALUES = 300 /* 90 MB */
+    };
+
+    (void)state;
+    for (int pace = FRONT_AT_ONCE; pace <= FRONT_REVERSED; pace++) {
+        struct dialogue *dialogue = open_dialogue(10);
+        char *value = put_big(&dialogue->front, "big", VALUE_MAX);
+        struct evc_counters counters;
+        size_t exchanges;
+
+        front_set_pace(&dialogue->front, (enum front_pace)pace);
+        send_small_gets(dialogue->fd, 100);
+        send_get_of_many(dialogue->fd, "big", VALUES);
+        usleep(100 * 1000);
+        expect_big(dialogue->fd, VALUES, value, VALUE_MAX);
+        front_counters(&dialogue->front, &counters, &exchanges);
+        assert_int_equal(counters.get_hits, VALUES);
+        assert_int_equal(counters.staged_dropped, 0);
+        assert_true(pace == FRONT_AT_ONCE || counters.read_again > 0);
+        free(value);
+        close_dialogue(dialogue);
+    }
 }
 
 /** A value that only a plain client of the nodes can have put there. */
@@ -715,6 +821,8 @@ main(void)
         cmocka_unit_test(test_session__value_over_the_bound_behind_a_touch__waits_for_it),
         cmocka_unit_test(test_session__client_goes_away__what_it_asked_is_given_back),
         cmocka_unit_test(test_session__client_does_not_read__held_back_and_then_served),
+        cmocka_unit_test(test_session__others_do_not_read__who_reads_is_served),
+        cmocka_unit_test(test_session__more_values_than_can_be_kept__all_come),
         cmocka_unit_test(test_session__value_larger_than_a_reply_may_be__an_error_for_it_alone),
         cmocka_unit_test(test_session__too_many_connections__told_and_closed),
         cmocka_unit_test(

@@ -38,7 +38,7 @@ extern "C" {
 #define EVCACHE_MUST_USE __attribute__((warn_unused_result))
 
 enum {
-    EVCACHE_KEY_LEN_MAX = 250,  /* bytes; 186 where it has blanks or control characters */
+    EVCACHE_KEY_LEN_MAX = 250,  /* bytes; 186 where it has blanks, line ends or NULs */
     EVCACHE_ZONES_MAX = 8,      /* zones of a region */
     EVCACHE_CALLS_MAX = 65536,  /* of a handle, not answered yet */
     EVCACHE_CLIENT_SLOTS = 192, /* handles of a region that may be open at once */

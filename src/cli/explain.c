@@ -99,10 +99,11 @@ take_key(const struct evc_cli_options *options, char decoded[KEY_ENCODED_MAX],
                               EVC_KEY_LEN_MAX);
     }
     if (evc_wire_key_init(&wire, *ret) != EVC_OK) {
-        return evc_cli_misuse("explain",
-                              "the key has %zu bytes; with blanks, newlines or NULs keys travel in "
-                              "base64, of at most %d characters",
-                              ret->len, EVC_KEY_LEN_MAX);
+        return evc_cli_misuse(
+            "explain",
+            "the key has %zu bytes; with blanks, line ends or NULs keys travel in "
+            "base64, of at most %d characters",
+            ret->len, EVC_KEY_LEN_MAX);
     }
     return EVC_EXIT_OK;
 }

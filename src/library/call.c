@@ -33,7 +33,7 @@ check_key(evcache_bytes key, evcache_reply *reply)
     }
     if (!evc_node_key_fits((struct evc_slice){.ptr = key.ptr, .len = key.len})) {
         return refuse(reply, EVCACHE_E_INVALID,
-                      "a key with blanks or control characters is longer than 186 bytes");
+                      "a key with blanks, line ends or NULs is longer than 186 bytes");
     }
     return EVCACHE_OK;
 }

@@ -153,15 +153,15 @@ evc_node_port_submit(struct evc_node_port *port, struct evc_node_op *op)
 }
 
 /**
- * Whether operations on a key of a legal length can be composed: one with blanks or control
- * characters goes in base64, where it must not be longer than EVC_KEY_LEN_MAX either.
+ * Whether operations on a key of a legal length can be composed: one with blanks, newlines,
+ * carriage returns or NULs goes in base64, where it must not be longer than EVC_KEY_LEN_MAX either.
  */
 bool evc_node_key_fits(struct evc_slice key);
 
 /**
- * Appends the request to out, whole or not at all. 0, EVC_E_LIMIT or EVC_E_NOMEM. A key with
- * blanks, newlines or NULs goes in base64; EVC_E_INVALID when it is too long for that (no client
- * can send such a key).
+ * Appends the request to out, whole or not at all. 0, EVC_E_LIMIT or EVC_E_NOMEM. A key that goes
+ * in base64 (evc_node_key_fits) and is too long for it: EVC_E_INVALID. A client can send only one
+ * such key, with a carriage return in it.
  */
 EVC_MUST_USE int evc_node_op_compose(const struct evc_node_op *op, struct evc_buf *out);
 

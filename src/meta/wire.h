@@ -104,8 +104,9 @@ evc_wire_put_crlf(char *out)
 }
 
 /**
- * How a key is written in a meta command. Keys with blanks, newlines or NULs (clients may give them
- * in base64) would end the token or the line, so they go in base64 with the flag b.
+ * How a key is written in a meta command. Keys with blanks, newlines, carriage returns or NULs
+ * (clients may give them in base64) would end the token or the line, so they go in base64 with the
+ * flag b; all others go as they are, other control characters included, as with memcached.
  */
 struct evc_wire_key {
     struct evc_slice key;

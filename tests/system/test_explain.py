@@ -166,7 +166,7 @@ def test_explain__key_with_blanks__in_base64(cache):
     (["two words"], "the key has blanks or control characters; give such a key in base64, with --base64"),
     (["--base64", "user:17"], "the key is not base64 of 1 to 250 bytes"),
     (["--base64", base64.b64encode(b" " * 190).decode()],
-     "the key has 190 bytes; with blanks, newlines or NULs keys travel in base64, of at most 250 characters"),
+     "the key has 190 bytes; with blanks, line ends or NULs keys travel in base64, of at most 250 characters"),
 ])
 def test_explain__bad_key__exit_2_names_the_limit(config, arguments, message):
     path, _ = config()

@@ -10,6 +10,7 @@ from evc import memcache
 from helpers import real as real_helper
 
 LONG, TOO_LONG = b"k" * 250, b"k" * 251
+LONG_UNPRINTABLE = b"\x01\x7f\t\x1f\x80" * 50
 TOO_LARGE = b"SERVER_ERROR object too large for cache"
 # What both hold before every case: (key, flags, value).
 ITEMS = [(b"a", 7, b"alpha"), (b"b", 0, b""), (b"end", 0, b"the end")]
@@ -27,6 +28,7 @@ CASES = [
     b"set c 5 0 3\r\nabc\r\nget c\r\n", b"set c 0 0 0\r\n\r\nget c\r\n", b"set c 0 0 3 noreply\r\nabc\r\nget c\r\n",
     b"set c 4294967295 0 1\r\nx\r\nget c\r\n", b"set c 4294967296 0 1\r\nx\r\n", b"set c -1 0 1\r\nx\r\n",
     b"set c 0 0 4\r\n\r\n\r\n\r\nget c\r\n", b"set c 0 -1 1\r\nx\r\nget c\r\n",
+    b"set " + LONG_UNPRINTABLE + b" 0 0 2\r\nhi\r\nget " + LONG_UNPRINTABLE + b"\r\nmg " + LONG_UNPRINTABLE + b" v k\r\n",
     b"set " + LONG + b" 0 0 2\r\nhi\r\n", b"set " + TOO_LONG + b" 0 0 2\r\nhi\r\n", b"set c 0 0\r\n", b"set c\r\n", b"set\r\n",
     b"set c 0 0 x\r\n", b"set c 0 0 -1\r\n", b"set c x 0 2\r\nhi\r\n", b"set c 0 x 2\r\nhi\r\n", b"set c 0 0 2 what\r\nhi\r\n",
     b"set c 0 0 2\r\nhixx\r\n", b"set c 0 0 2 noreply\r\nhixx\r\n", b"set c 0 0 2\r\nhi there\r\n", b"set c 0 0 noreply\r\n",
@@ -120,7 +122,7 @@ def prepare(client):
     """Everything a case may look at is as it was, and what it may have made is gone."""
     for key, flags, value in ITEMS:
         assert client.set(key, value, flags) == b"STORED"
-    for key in (b"c", b"aa", b"new1", b"new2", LONG):
+    for key in (b"c", b"aa", b"new1", b"new2", LONG, LONG_UNPRINTABLE):
         client.delete(key)
 
 

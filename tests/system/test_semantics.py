@@ -39,6 +39,15 @@ def wait_for(condition, limit=10.0):
         time.sleep(0.02)
 
 
+# --- keys ---
+
+def test_key__longest_of_control_characters__is_replicated(cache):
+    key = b"\x01\x7f\x02\x03\x80" * 50
+    assert cache.proxy("virginia").set(key, b"value") == b"STORED"
+    cache.wait_quiet()
+    assert cache.proxy("oregon").get(key) == b"value"
+
+
 # --- policies ---
 
 def test_policy__none__stays_in_its_region(cache):

@@ -82,6 +82,27 @@ test_node_op__keys_that_would_end_a_token__go_in_base64(void **state)
     evc_buf_finish(&buf);
 }
 
+/** Clients may send it as it is, and in base64 it would be too long. */
+static void
+test_node_op__longest_key_of_control_characters__goes_as_it_is(void **state)
+{
+    struct evc_node_op op = {.verb = EVC_NODE_GET, .want = EVC_WANT_VALUE};
+    struct evc_buf buf;
+    char key[EVC_KEY_LEN_MAX];
+
+    (void)state;
+    evc_buf_init(&buf, 4096);
+    memset(key, '\x01', sizeof(key));
+    key[7] = '\x7F';
+    key[sizeof(key) - 1] = '\t';
+    op.key = (struct evc_slice){.ptr = key, .len = sizeof(key)};
+    assert_true(evc_node_key_fits(op.key));
+    assert_int_equal(evc_node_op_compose(&op, &buf), EVC_OK);
+    assert_int_equal(evc_buf_len(&buf), strlen("mg  v\r\n") + sizeof(key));
+    assert_memory_equal(evc_buf_slice(&buf).ptr + 3, key, sizeof(key));
+    evc_buf_finish(&buf);
+}
+
 /** One byte of a key, wherever it stands, decides; no other byte hides it. */
 static void
 test_node_op__every_byte_at_every_place__base64_where_it_must(void **state)
@@ -96,7 +117,7 @@ test_node_op__every_byte_at_every_place__base64_where_it_must(void **state)
     for (size_t len = 1; len <= sizeof(key); len++) {
         for (size_t at = 0; at < len; at++) {
             for (unsigned byte = 0; byte < 256; byte++) {
-                bool is_base64 = byte <= ' ' || byte == 0x7F;
+                bool is_base64 = byte == ' ' || byte == '\n' || byte == '\r' || byte == 0;
 
                 key[at] = (char)byte;
                 op.key = (struct evc_slice){.ptr = key, .len = len};
@@ -324,6 +345,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_op__compose__each_verb),
         cmocka_unit_test(test_node_op__keys_that_would_end_a_token__go_in_base64),
+        cmocka_unit_test(test_node_op__longest_key_of_control_characters__goes_as_it_is),
         cmocka_unit_test(test_node_op__every_byte_at_every_place__base64_where_it_must),
         cmocka_unit_test(test_node_op__no_room__nothing_is_appended),
         cmocka_unit_test(test_node_op__composed_writes__read_back_by_the_request_parser),

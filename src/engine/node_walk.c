@@ -95,7 +95,7 @@ ask_later(struct evc_node_walk *walk)
 {
     walk->is_busy = true;
     if (++walk->busy_count > EVC_NODE_WALK_BUSY_MAX) {
-        end(walk, "the node is busy with another crawl of its items");
+        end(walk, "the node is busy with another crawl of its items, or with its hash table");
     }
 }
 

@@ -122,7 +122,8 @@ evc_node_dump_parse(struct evc_node_dump *state, struct evc_slice input, size_t 
     *ret = (struct evc_node_dump_line){.line = line};
     if (evc_slice_equal(line, EVC_SLICE("END"))) {
         ret->kind = EVC_NODE_DUMP_END;
-    } else if (begins_with(line, EVC_SLICE("BUSY"))) {
+    } else if (begins_with(line, EVC_SLICE("BUSY")) ||
+               begins_with(line, EVC_SLICE("ERROR locked try again"))) {
         ret->kind = EVC_NODE_DUMP_BUSY;
     } else if (begins_with(line, EVC_SLICE("ERROR")) ||
                begins_with(line, EVC_SLICE("CLIENT_ERROR")) ||

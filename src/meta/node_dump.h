@@ -15,7 +15,7 @@
 enum evc_node_dump_kind {
     EVC_NODE_DUMP_ITEM,
     EVC_NODE_DUMP_END,
-    EVC_NODE_DUMP_BUSY,    /* the node is at another crawl: to be asked again */
+    EVC_NODE_DUMP_BUSY,    /* another crawl, or its hash table grows: to be asked again */
     EVC_NODE_DUMP_REFUSED, /* it does not do this: see line */
 };
 

@@ -33,6 +33,7 @@ static const struct {
          UINT64_MAX),
     LINE("END\r\n", EVC_NODE_DUMP_END, "", 0),
     LINE("BUSY currently processing crawler request\r\n", EVC_NODE_DUMP_BUSY, "", 0),
+    LINE("ERROR locked try again later\r\n", EVC_NODE_DUMP_BUSY, "", 0),
     LINE("ERROR metadump not allowed\r\n", EVC_NODE_DUMP_REFUSED, "", 0),
     LINE("CLIENT_ERROR lru crawler disabled\r\n", EVC_NODE_DUMP_REFUSED, "", 0),
     BAD("key=a exp=-1\n"),

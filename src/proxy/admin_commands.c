@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "meta/expiry.h"
 #include "proxy/command.h"
 #include "proxy/exchange.h"
 #include "proxy/session.h"
@@ -285,6 +286,7 @@ bool
 evc_command_flush_all(struct evc_session *session, const struct evc_request *request)
 {
     struct evc_service *service = session->service;
+    int64_t wait_s = 0; /* of a time that is over, too */
     struct evc_exchange *exchange;
 
     service->counters.cmd_flush++;
@@ -292,9 +294,12 @@ evc_command_flush_all(struct evc_session *session, const struct evc_request *req
         evc_session_answer(session, request, EVC_SLICE("CLIENT_ERROR flush_all not allowed\r\n"));
         return true;
     }
-    if (request->exptime > 0) { /* later: nobody waits for it */
+    if (request->exptime > 0) {
+        wait_s = evc_expiry_remaining_s(request->exptime, service->loop->now.unix_us);
+    }
+    if (wait_s > 0) { /* nobody waits for it */
         evc_flush_schedule(&service->flush,
-                           service->loop->now.mono_us + (uint64_t)request->exptime * 1000000);
+                           service->loop->now.mono_us + (uint64_t)wait_s * 1000000);
         evc_session_answer(session, request, EVC_SLICE("OK\r\n"));
         return true;
     }

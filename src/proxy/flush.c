@@ -167,6 +167,7 @@ begin(struct evc_flush *flush)
 void
 evc_flush_start(struct evc_flush *flush, struct evc_exchange *exchange)
 {
+    atomic_store(&flush->options.schedule->due_us, 0);
     evc_list_push_back(&flush->waiting, &exchange->flush_link);
     if (flush->is_stopping || !flush->options.topology) {
         answer_all(&flush->waiting, EVC_SLICE("SERVER_ERROR flush_all: the proxy stops\r\n"));
@@ -178,15 +179,24 @@ evc_flush_start(struct evc_flush *flush, struct evc_exchange *exchange)
 void
 evc_flush_schedule(struct evc_flush *flush, uint64_t at_us)
 {
-    flush->scheduled_us = at_us;
+    atomic_store(&flush->options.schedule->due_us, at_us);
+}
+
+/** Whether the scheduled flush is due and falls to this worker. */
+static bool
+takes_scheduled(struct evc_flush *flush)
+{
+    atomic_uint_least64_t *shared = &flush->options.schedule->due_us;
+    uint_least64_t due_us = atomic_load(shared);
+
+    return due_us != 0 && flush->options.loop->now.mono_us >= due_us && !flush->is_running &&
+           !flush->is_stopping && atomic_compare_exchange_strong(shared, &due_us, 0);
 }
 
 void
 evc_flush_on_tick(struct evc_flush *flush)
 {
-    if (flush->scheduled_us != 0 && flush->options.loop->now.mono_us >= flush->scheduled_us &&
-        !flush->is_running && !flush->is_stopping) {
-        flush->scheduled_us = 0;
+    if (takes_scheduled(flush)) {
         begin(flush);
     }
     go_on(flush);
@@ -196,7 +206,6 @@ void
 evc_flush_stop(struct evc_flush *flush)
 {
     flush->is_stopping = true;
-    flush->scheduled_us = 0;
     answer_all(&flush->waiting, EVC_SLICE("SERVER_ERROR flush_all: the proxy stops\r\n"));
     if (flush->is_walking) {
         evc_node_walk_stop(&flush->walk, "the proxy stops");

@@ -11,11 +11,14 @@
  * regions like any; with flush_all: region it is not, but a tombstone wins over an older value that
  * a relay brings later, and then over that value's copies elsewhere.
  *
- * One flush runs at a time; those asked for meanwhile are served together by the next. Owner: the
- * worker's loop.
+ * One flush runs at a time; those asked for meanwhile are served together by the next. A flush for
+ * later is the process's, as with memcached: whichever worker was asked, the last command of that
+ * kind counts, and one at once cancels it. Owner: the worker's loop; the schedule is shared.
  */
 #ifndef EVC_PROXY_FLUSH_H
 #define EVC_PROXY_FLUSH_H
+
+#include <stdatomic.h>
 
 #include "engine/node_walk.h"
 #include "replication/write.h"
@@ -26,18 +29,23 @@ enum {
 
 struct evc_exchange;
 
+/** The flush that the workers of a process have been asked for later. Zero it to start. */
+struct evc_flush_schedule {
+    atomic_uint_least64_t due_us; /* shared, atomic: monotonic; 0: none */
+};
+
 struct evc_flush_options {
     struct evc_loop *loop;
     struct evc_topology *topology; /* NULL: nothing can be flushed (tests) */
     struct evc_writer *writer;
-    bool is_everywhere; /* the deletes go to the other regions, too */
+    struct evc_flush_schedule *schedule; /* outlives the flush */
+    bool is_everywhere;                  /* the deletes go to the other regions, too */
 };
 
 struct evc_flush {
     struct evc_flush_options options;
     struct evc_list waiting; /* exchange->flush_link: of the next run */
     struct evc_list served;  /* of this one */
-    uint64_t scheduled_us;   /* monotonic; 0: none */
     bool is_running, is_walking, is_stopping;
     evc_version before;  /* what is newer stays */
     unsigned zone, node; /* being walked */
@@ -51,10 +59,10 @@ struct evc_flush {
 
 void evc_flush_init(struct evc_flush *flush, const struct evc_flush_options *options);
 
-/** Answers the exchange when all is flushed. */
+/** Answers the exchange when all is flushed. Cancels one set for later. */
 void evc_flush_start(struct evc_flush *flush, struct evc_exchange *exchange);
 
-/** A flush at a time (monotonic microseconds) nobody waits for; replaces the one set before. */
+/** A flush at a time (monotonic microseconds) nobody waits for; replaces the process's last one. */
 void evc_flush_schedule(struct evc_flush *flush, uint64_t at_us);
 
 /** Starts what is due, and goes on where room was short. Every tick. */

@@ -36,6 +36,7 @@ struct evc_proxy {
     struct evc_watch *watch; /* of the region's first proxy: the dashboard; NULL in others */
     uint64_t started_unix_us;
     atomic_uint connections;
+    struct evc_flush_schedule flush_schedule;
     /* sums for `stats nodes`, one array per worker: each is used by that worker's thread only */
     struct evc_engine_node_stats *node_sums[EVC_CONFIG_WORKER_MAX];
 };

@@ -108,6 +108,7 @@ open_worker(struct evc_proxy *proxy, unsigned index, const struct sockaddr_stora
                                  .relay_address = (const struct sockaddr *)relays,
                                  .collector = {.collect = evc_proxy_collect, .ctx = proxy},
                                  .connections = &proxy->connections,
+                                 .flush_schedule = &proxy->flush_schedule,
                              },
                              error);
     proxy->worker_count += status == EVC_OK;

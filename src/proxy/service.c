@@ -34,6 +34,7 @@ evc_service_init(struct evc_service *service, const struct evc_service_options *
                        .loop = options->loop,
                        .topology = options->topology,
                        .writer = options->writer,
+                       .schedule = options->flush_schedule,
                        .is_everywhere = options->config->flush_all == EVC_FLUSH_ALL_REGIONS,
                    });
     evc_list_init(&service->sessions);

@@ -93,6 +93,7 @@ struct evc_service_options {
     unsigned region;
     struct evc_collector collector;
     atomic_uint *connections;
+    struct evc_flush_schedule *flush_schedule; /* of all workers of the process */
 };
 
 /** All that is pointed to outlives the service. Allocates nothing yet. */

@@ -341,6 +341,7 @@ start_service(struct evc_worker *worker)
                                            .region = topology->region,
                                            .collector = worker->options.collector,
                                            .connections = worker->options.connections,
+                                           .flush_schedule = worker->options.flush_schedule,
                                        });
     worker->has_service = true;
     worker->turn.call = on_turn;

@@ -43,6 +43,7 @@ struct evc_worker_options {
     const struct sockaddr *relay_address;
     struct evc_collector collector;
     atomic_uint *connections;
+    struct evc_flush_schedule *flush_schedule;
 };
 
 struct evc_worker {

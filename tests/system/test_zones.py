@@ -175,6 +175,21 @@ def test_flush_all__off_later_and_noreply__as_memcached(system):
     client.send(b"flush_all noreply\r\nmn\r\n")
     assert client.line() == b"MN"
     assert read_all_codes(client) == {b"EN"}
+    # A Unix time that is over means at once.
+    set_all(client)
+    assert client.ask(b"flush_all %d" % (time.time() - 10)) == b"OK"
+    assert read_all_codes(client) == {b"EN"}
+
+
+def test_flush_all__at_once__cancels_one_for_later_of_any_worker(system):
+    s = system(regions=1, zones=1, nodes=1, extra="proxy: {workers: 4}\n")
+    clients = [s.proxy("virginia") for _ in range(16)]  # the kernel spreads them over the workers
+    for client in clients:
+        assert client.ask("flush_all 1") == b"OK"
+    assert clients[0].ask("flush_all") == b"OK"
+    set_all(clients[0])
+    time.sleep(1.5)  # nothing can be waited for: what would come is not to come
+    assert read_all_codes(clients[0]) == {b"HD"}
 
 
 def test_flush_all__off__is_refused(system):

@@ -349,6 +349,7 @@ start_service(struct front *front)
                                           .region = 0,
                                           .collector = {.collect = collect},
                                           .connections = &front->connections,
+                                          .flush_schedule = &front->flush_schedule,
                                       });
 }
 
@@ -372,6 +373,7 @@ front_start(struct front *front, unsigned connections_max, uint32_t value_len_ma
         .drift_ms = EVC_VERSION_DRIFT_MS_DEFAULT,
         .tombstone_ttl_s = 60,
         .write_ack = EVC_ACK_ALL_BUT_ONE,
+        .flush_all = EVC_FLUSH_REGION,
     };
     front->port = (struct evc_node_port){.submit = submit, .zone_count = FRONT_ZONES};
     front->node_value_max = value_len_max;

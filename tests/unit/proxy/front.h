@@ -64,6 +64,7 @@ struct front {
     bool is_stopping;
     struct evc_loop_hook turn, tick;
     atomic_uint connections;
+    struct evc_flush_schedule flush_schedule;
     atomic_bool want_stop;
     pthread_t thread;
     uint16_t client_port, relay_port;

@@ -751,6 +751,45 @@ test_session__drained_with_more_asked_than_taken__what_was_taken_is_answered(voi
     close_dialogue(dialogue);
 }
 
+/** Whether a flush is set, and in how many seconds from now it comes. */
+static bool
+flush_is_set(struct dialogue *dialogue, uint64_t *ret_s)
+{
+    uint64_t due_us = atomic_load(&dialogue->front.flush_schedule.due_us);
+
+    *ret_s = (due_us - evc_clock_mono_us() + 500000) / 1000000;
+    return due_us != 0;
+}
+
+static void
+test_session__flush_all_later__the_last_one_counts(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+    char line[64];
+    uint64_t wait_s;
+
+    (void)state;
+    say(dialogue, "flush_all 2592000\r\n");
+    expect(dialogue, "OK\r\n");
+    assert_true(flush_is_set(dialogue, &wait_s) && wait_s == 2592000);
+    say(dialogue, "flush_all 100 noreply\r\nmn\r\n");
+    expect(dialogue, "MN\r\n");
+    assert_true(flush_is_set(dialogue, &wait_s) && wait_s == 100);
+    snprintf(line, sizeof(line), "flush_all %llu\r\n",
+             (unsigned long long)(evc_clock_unix_us() / 1000000 + 5000));
+    say(dialogue, line);
+    expect(dialogue, "OK\r\n");
+    assert_true(flush_is_set(dialogue, &wait_s) && wait_s >= 4998 && wait_s <= 5001);
+    /* The fixture has no nodes to walk: what is to be flushed at once is answered so. */
+    say(dialogue, "flush_all 2592001\r\n");
+    expect(dialogue, "SERVER_ERROR flush_all: the proxy stops\r\n");
+    assert_false(flush_is_set(dialogue, &wait_s));
+    say(dialogue, "flush_all 100\r\nflush_all\r\n");
+    expect(dialogue, "OK\r\nSERVER_ERROR flush_all: the proxy stops\r\n");
+    assert_false(flush_is_set(dialogue, &wait_s));
+    close_dialogue(dialogue);
+}
+
 static void
 test_session__quit_behind_requests__answered_then_closed(void **state)
 {
@@ -827,6 +866,7 @@ main(void)
         cmocka_unit_test(test_session__too_many_connections__told_and_closed),
         cmocka_unit_test(
             test_session__drained_with_more_asked_than_taken__what_was_taken_is_answered),
+        cmocka_unit_test(test_session__flush_all_later__the_last_one_counts),
         cmocka_unit_test(test_session__quit_behind_requests__answered_then_closed),
         cmocka_unit_test(test_session__line_without_end__told_and_closed),
         cmocka_unit_test(test_session__stats__names_of_memcached),

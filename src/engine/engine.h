@@ -35,6 +35,7 @@
 
 enum {
     EVC_ENGINE_NODE_OPS_MAX = 65536, /* in flight per node */
+    /* Waiting for a node, beyond which it is sent nothing more; the last may have any value. */
     EVC_ENGINE_NODE_OUTPUT_BYTES_MAX = 64 * 1024 * 1024,
     EVC_NODE_VERSION_MAJOR_MIN = 1,
     EVC_NODE_VERSION_MINOR_MIN = 6,

@@ -17,6 +17,8 @@
 enum {
     /* The largest item a node can have, its line, and what one read may bring behind it. */
     INPUT_BYTES_MAX = EVC_VALUE_LEN_MAX + 2 * EVC_LOOP_READ_BYTES,
+    /* What may be waiting, and one more operation with the largest value and its line. */
+    OUTPUT_BYTES_MAX = EVC_ENGINE_NODE_OUTPUT_BYTES_MAX + EVC_VALUE_LEN_MAX + 4096,
 };
 
 /* --- the state --- */
@@ -461,8 +463,7 @@ connect_now(struct evc_node_conn *conn)
         return; /* the engine was closed by who was told */
     }
     if (evc_stream_connect(&conn->stream, loop, (const struct sockaddr *)&conn->node->address,
-                           INPUT_BYTES_MAX, EVC_ENGINE_NODE_OUTPUT_BYTES_MAX,
-                           &stream_handler) != EVC_OK) {
+                           INPUT_BYTES_MAX, OUTPUT_BYTES_MAX, &stream_handler) != EVC_OK) {
         fall_down(conn, "no socket could be made");
     }
 }

@@ -351,7 +351,8 @@ static const struct evc_yaml_limits workers_limits = {1, EVC_CONFIG_WORKER_MAX};
 static const struct evc_yaml_limits connections_limits = {1, 1000000};
 static const struct evc_yaml_limits timeout_limits = {1, 60 * 1000};
 static const struct evc_yaml_limits percent_limits = {0, 100};
-static const struct evc_yaml_limits value_limits = {KIB, GIB};
+/* memcached has items of up to a gigabyte, and an item is more than its value. */
+static const struct evc_yaml_limits value_limits = {KIB, 1023 * MIB};
 static const struct evc_yaml_limits drift_limits = {100, 24 * 3600 * 1000};
 static const struct evc_yaml_limits tombstone_limits = {60, 30 * 24 * 3600};
 static const struct evc_yaml_limits abandon_limits = {1, 24 * 3600};

@@ -217,6 +217,16 @@ def test_protocol__a_million_bytes__stored_everywhere(cache, proxy):
     assert set(cache.values("large").values()) == {value}
 
 
+def test_protocol__larger_than_a_node_connection_keeps__stored_everywhere(system):
+    s = system(regions=2, zones=1, node="memory: 400MiB",
+               extra="values: {max: 100MiB}\ntimeouts: {read: 20s, write: 20s}\n")
+    value = bytes(range(256)) * (70 << 12)  # 70 MiB; EVC_ENGINE_NODE_OUTPUT_BYTES_MAX is 64
+    assert s.proxy("virginia").set("large", value) == b"STORED"
+    assert s.proxy("virginia").get("large") == value
+    s.wait_quiet()
+    assert s.proxy("oregon").get("large") == value
+
+
 @pytest.mark.parametrize("length", [1_048_577, 3_000_000])
 @pytest.mark.parametrize("form", ["set", "ms", "noreply", "quiet"])
 def test_protocol__too_large__refused_and_the_key_is_deleted_everywhere(cache, proxy, length, form):

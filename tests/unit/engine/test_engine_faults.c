@@ -471,11 +471,27 @@ test_engine__output_over_its_bound__is_refused(void **state)
     fake->pauses_when_up = true;
     fixture_await(&fake->fixture, EVC_NODE_STATE_UP);
     submit(EVC_NODE_SET, large, 5000);
+    submit(EVC_NODE_SET, large, 5000); /* begins below the bound */
     assert_int_equal(fake->done, 0);
     assert_int_equal(submit(EVC_NODE_SET, large, 5000)->result, EVC_NODE_REFUSED);
-    assert_int_equal(fake->done, 1);
-    submit_get(5000); /* this fits */
-    assert_int_equal(fake->done, 1);
+    assert_int_equal(submit_get(5000)->result, EVC_NODE_REFUSED);
+    assert_int_equal(fake->done, 2);
+    fixture_close_engine(&fake->fixture);
+    assert_true(all_done(NULL));
+    free(value);
+}
+
+static void
+test_engine__value_over_the_bound_of_output__is_sent(void **state)
+{
+    size_t len = EVC_ENGINE_NODE_OUTPUT_BYTES_MAX + 1;
+    char *value = calloc(1, len);
+
+    (void)state;
+    fake->pauses_when_up = true;
+    fixture_await(&fake->fixture, EVC_NODE_STATE_UP);
+    submit(EVC_NODE_SET, (struct evc_slice){.ptr = value, .len = len}, 5000);
+    assert_int_equal(fake->done, 0);
     fixture_close_engine(&fake->fixture);
     assert_true(all_done(NULL));
     free(value);
@@ -528,6 +544,7 @@ main(void)
         FAULT_TEST(test_engine__loop_was_away__answers_that_wait_are_read_first),
         FAULT_TEST(test_engine__connection_lost__only_what_never_left_is_refused),
         FAULT_TEST(test_engine__output_over_its_bound__is_refused),
+        FAULT_TEST(test_engine__value_over_the_bound_of_output__is_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

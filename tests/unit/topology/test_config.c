@@ -210,6 +210,7 @@ static const struct mistake {
     {HEAD "reads: {hedge_percent: 101}\n",
      "2: hedge_percent 101 is out of range; 0 to 100 are allowed"},
     {HEAD "reads: {refill: maybe}\n", "2: refill \"maybe\" is not known; allowed are no, yes"},
+    {HEAD "values: {max: 1GiB}\n", "2: max 1GiB is out of range; 1024B to 1072693248B are allowed"},
     {HEAD "timeouts: {read: 2h}\n", "2: read 2h is out of range; 1ms to 60000ms are allowed"},
     {HEAD "writes: {acknowledge: most}\n",
      "2: acknowledge \"most\" is not known; allowed are one, quorum, all_but_one, all"},

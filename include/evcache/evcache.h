@@ -273,12 +273,12 @@ EVCACHE_API const char *evcache_reply_error(const evcache_reply *reply);
 
 /** What one zone has said of a call when it was answered. */
 enum evcache_zone_status {
-    EVCACHE_ZONE_NOT_ASKED = 0,   /* an earlier one had the value; or nothing was to be written */
+    EVCACHE_ZONE_NOT_ASKED = 0,   /* an earlier one had the value; or nothing was written to it */
     EVCACHE_ZONE_WAITING = 1,     /* asked, and the call was answered before it */
     EVCACHE_ZONE_OK = 2,          /* it has the write; the value read is from it */
     EVCACHE_ZONE_MISSED = 3,      /* reading: it has no such item */
     EVCACHE_ZONE_UNREACHABLE = 4, /* it could not be asked: no effect in it */
-    EVCACHE_ZONE_SILENT = 5,      /* asked, and no answer in time: it may have effect in it */
+    EVCACHE_ZONE_SILENT = 5,      /* asked, also what it holds, and no answer in time */
     EVCACHE_ZONE_REJECTED = 6,    /* its node answered with an error */
 };
 

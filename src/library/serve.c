@@ -184,8 +184,10 @@ fill_failure(evcache_reply *reply, unsigned zones_stored)
                        zones_stored, reply->zone_count);
     } else if (has_zone(reply, EVCACHE_ZONE_SILENT)) {
         reply->status = EVCACHE_E_TIMEOUT;
-    } else {
+    } else if (has_zone(reply, EVCACHE_ZONE_UNREACHABLE)) {
         reply->status = EVCACHE_E_UNAVAILABLE;
+    } else {
+        reply->status = EVCACHE_E_BUSY; /* others changed the item between every look and write */
     }
 }
 

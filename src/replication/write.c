@@ -169,9 +169,8 @@ evc_write_announce(struct evc_write *write)
     }
 }
 
-/** Keeps whoever asked up to date, until the answer. */
-static void
-tell_zone(struct evc_write *write, unsigned zone, enum evc_write_zone state)
+void
+evc_write_tell_zone(struct evc_write *write, unsigned zone, enum evc_write_zone state)
 {
     if (write->done && write->request.zones) {
         write->request.zones[zone] = (uint8_t)state;
@@ -181,7 +180,7 @@ tell_zone(struct evc_write *write, unsigned zone, enum evc_write_zone state)
 void
 evc_write_withdraw(struct evc_write *write)
 {
-    tell_zone(write, write->deciding_zone, EVC_WRITE_ZONE_NOT_ASKED);
+    evc_write_tell_zone(write, write->deciding_zone, EVC_WRITE_ZONE_NOT_ASKED);
     if (EVC_RULE_IS_ON(write->writer->options, EVC_RULE_RELEASE)) {
         evc_journal_cancel(write->writer->journal, write->journal_pos);
     }
@@ -300,7 +299,7 @@ evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op)
         write->acks += op->result == EVC_NODE_STORED;
     }
     if (op->result == EVC_NODE_STORED) {
-        tell_zone(write, op->zone, EVC_WRITE_ZONE_STORED);
+        evc_write_tell_zone(write, op->zone, EVC_WRITE_ZONE_STORED);
         if (write->stored++ == 0 && EVC_RULE_IS_ON(writer->options, EVC_RULE_RELEASE)) {
             evc_journal_release(writer->journal, write->journal_pos);
         }
@@ -308,14 +307,14 @@ evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op)
     }
     writer->stats.zone_failures_total++;
     if (op->result == EVC_NODE_REFUSED) {
-        tell_zone(write, op->zone, EVC_WRITE_ZONE_REFUSED);
+        evc_write_tell_zone(write, op->zone, EVC_WRITE_ZONE_REFUSED);
         write->refused++;
     } else if (op->result == EVC_NODE_ERROR) {
-        tell_zone(write, op->zone, EVC_WRITE_ZONE_REJECTED);
+        evc_write_tell_zone(write, op->zone, EVC_WRITE_ZONE_REJECTED);
         write->rejected++;
         keep_error(write, op->reply.error);
     } else {
-        tell_zone(write, op->zone, EVC_WRITE_ZONE_UNKNOWN);
+        evc_write_tell_zone(write, op->zone, EVC_WRITE_ZONE_UNKNOWN);
         write->unknown++;
     }
 }
@@ -358,7 +357,7 @@ evc_write_submit_zone(struct evc_write *write, unsigned zone, enum evc_node_verb
         .on_done = on_done,
     };
     write->pending++;
-    tell_zone(write, zone, EVC_WRITE_ZONE_WAITING);
+    evc_write_tell_zone(write, zone, EVC_WRITE_ZONE_WAITING);
     evc_node_port_submit(writer->port, op);
 }
 
@@ -387,6 +386,7 @@ evc_write_submit_look(struct evc_write *write, unsigned zone, uint16_t want, uin
         .on_done = on_done,
     };
     write->pending++;
+    evc_write_tell_zone(write, zone, EVC_WRITE_ZONE_WAITING);
     evc_node_port_submit(write->writer->port, &write->look);
 }
 

@@ -79,7 +79,7 @@ const char *evc_write_result_str(enum evc_write_result result);
 
 /** What a zone has said of a write so far. */
 enum evc_write_zone {
-    EVC_WRITE_ZONE_NOT_ASKED, /* to write: what the deciding kinds only look at is not asked */
+    EVC_WRITE_ZONE_NOT_ASKED, /* to write; where the deciding kinds have looked, it has answered */
     EVC_WRITE_ZONE_WAITING,
     EVC_WRITE_ZONE_STORED,
     EVC_WRITE_ZONE_REFUSED,  /* never sent: certainly no effect */

@@ -108,6 +108,7 @@ on_deciding_write(struct evc_node_op *op)
         break;
     case EVC_NODE_REFUSED:
         evc_write_withdraw(write);
+        evc_write_tell_zone(write, op->zone, EVC_WRITE_ZONE_REFUSED);
         write->zones_refused |= (uint8_t)(1 << op->zone); /* another has to decide */
         look_again(write);
         break;
@@ -166,12 +167,35 @@ decide(struct evc_write *write, const struct evc_node_reply *found)
 
 /* --- looking --- */
 
+/** What a look leaves to be told of its zone, where nothing is written to it later. */
+static enum evc_write_zone
+zone_after_look(enum evc_node_result result)
+{
+    switch (result) {
+    case EVC_NODE_REFUSED:
+        return EVC_WRITE_ZONE_REFUSED;
+    case EVC_NODE_UNKNOWN:
+        return EVC_WRITE_ZONE_UNKNOWN;
+    case EVC_NODE_ERROR:
+        return EVC_WRITE_ZONE_REJECTED;
+    case EVC_NODE_HIT:
+    case EVC_NODE_MISS:
+    case EVC_NODE_STORED:
+    case EVC_NODE_NOT_STORED:
+    case EVC_NODE_EXISTS:
+    case EVC_NODE_RESULT_MAX:
+        break;
+    }
+    return EVC_WRITE_ZONE_NOT_ASKED;
+}
+
 static void
 on_look(struct evc_node_op *op)
 {
     struct evc_write *write = EVC_CONTAINER_OF(op, struct evc_write, look);
     bool has_answer = op->result == EVC_NODE_HIT || op->result == EVC_NODE_MISS;
 
+    evc_write_tell_zone(write, op->zone, zone_after_look(op->result));
     write->zones_looked++;
     if (has_answer && write->zones_missing == 0) {
         write->deciding_zone = op->zone;

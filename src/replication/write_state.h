@@ -83,6 +83,9 @@ void evc_write_withdraw(struct evc_write *write);
 /** Whether this writer has minted no newer version for the key (or one of its slot) since. */
 bool evc_write_is_newest(struct evc_write *write);
 
+/** Keeps whoever asked up to date, until the answer. */
+void evc_write_tell_zone(struct evc_write *write, unsigned zone, enum evc_write_zone state);
+
 /** Counts what a zone said of the value that was sent to it. */
 void evc_write_count_zone(struct evc_write *write, const struct evc_node_op *op);
 

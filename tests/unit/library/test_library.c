@@ -534,6 +534,25 @@ test_zone__silent__deadline_ends_the_wait_and_reads_go_elsewhere(void **state)
     node_process_thaw(&f.nodes[0]);
 }
 
+static void
+test_zone__all_silent__a_deciding_call_says_so(void **state)
+{
+    evcache_request request = request_of("key", "value");
+    evcache_reply *reply = NULL;
+
+    (void)state;
+    assert_int_equal(evcache_set(f.cache, &request, NULL), EVCACHE_OK);
+    for (unsigned zone = 0; zone < FIXTURE_ZONES; zone++) {
+        node_process_freeze(&f.nodes[zone]);
+    }
+    assert_int_equal(evcache_add(f.cache, &request, &reply), EVCACHE_E_TIMEOUT);
+    for (unsigned zone = 0; zone < FIXTURE_ZONES; zone++) {
+        assert_int_equal(evcache_reply_zone_status(reply, zone), EVCACHE_ZONE_SILENT);
+        node_process_thaw(&f.nodes[zone]);
+    }
+    evcache_reply_free(reply);
+}
+
 /* --- signals --- */
 
 static void
@@ -569,6 +588,7 @@ main(void)
         CASE(test_open__slot_with_events_left__goes_first),
         CASE(test_open__from_several_threads__each_has_a_slot_of_its_own),
         CASE(test_zone__dead__is_named_and_the_policy_decides),
+        CASE(test_zone__all_silent__a_deciding_call_says_so),
         CASE(test_zone__silent__deadline_ends_the_wait_and_reads_go_elsewhere),
         CASE(test_open__signals_of_the_process__are_left_alone),
     };

@@ -484,7 +484,7 @@ test_write__zones_needed_of_the_request__answers_then_and_says_what_each_said(vo
 }
 
 static void
-test_write__deciding__tells_zones_only_of_what_is_written(void **state)
+test_write__deciding__tells_what_looks_have_met(void **state)
 {
     struct evc_write_request request = request_of(EVC_WRITE_ADD, "value");
     uint8_t zones[3];
@@ -506,8 +506,13 @@ test_write__deciding__tells_zones_only_of_what_is_written(void **state)
     }
     start(&request);
     assert_int_equal(f.result, EVC_WRITE_FAILED);
-    assert_zones(zones, EVC_WRITE_ZONE_NOT_ASKED, EVC_WRITE_ZONE_NOT_ASKED,
-                 EVC_WRITE_ZONE_NOT_ASKED);
+    assert_zones(zones, EVC_WRITE_ZONE_REFUSED, EVC_WRITE_ZONE_REFUSED, EVC_WRITE_ZONE_REFUSED);
+    f.zones.zone[1].mood = FAKE_LOSES;
+    f.zones.zone[2].mood = FAKE_REJECTS;
+    start(&request);
+    fake_zones_run(&f.zones);
+    assert_int_equal(f.result, EVC_WRITE_FAILED);
+    assert_zones(zones, EVC_WRITE_ZONE_REFUSED, EVC_WRITE_ZONE_UNKNOWN, EVC_WRITE_ZONE_REJECTED);
 }
 
 int
@@ -534,7 +539,7 @@ main(void)
         CASE(test_write__many_wait_for_a_turn_and_all_nodes_go_down__all_fail),
         CASE(test_write__version__is_above_what_the_deciding_zone_held),
         CASE(test_write__zones_needed_of_the_request__answers_then_and_says_what_each_said),
-        CASE(test_write__deciding__tells_zones_only_of_what_is_written),
+        CASE(test_write__deciding__tells_what_looks_have_met),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

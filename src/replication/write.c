@@ -432,14 +432,19 @@ on_peeked(struct evc_node_op *op)
     evc_write_give_up_hold(write);
 }
 
-/** Asked on the same connections, ahead of the tombstones. */
+/**
+ * Asked on the same connections, ahead of the tombstones, and awaited for an equal share of the
+ * time: who has frozen shall not hold up what another zone knows until the time is over.
+ */
 static void
 peek(struct evc_write *write)
 {
     struct evc_node_port *port = write->writer->port;
     unsigned readable = evc_node_port_readable(port);
+    uint64_t share_us;
 
     write->peek_count = readable < EVC_WRITE_LOOKS_MAX ? readable : EVC_WRITE_LOOKS_MAX;
+    share_us = write->writer->options.timeout_us / write->peek_count;
     for (unsigned i = 0; i < write->peek_count; i++) {
         write->peek[i] = (struct evc_node_op){
             .verb = EVC_NODE_GET,
@@ -447,7 +452,7 @@ peek(struct evc_write *write)
             .index = (uint8_t)i,
             .want = EVC_WANT_FLAGS | EVC_WANT_SIZE | EVC_WANT_NO_BUMP,
             .key = write->request.key,
-            .deadline_us = write->deadline_us,
+            .deadline_us = write->writer->now->mono_us + share_us,
             .on_done = on_peeked,
         };
         write->pending++;

@@ -113,6 +113,22 @@ def test_zones__states__say_who_is_written_and_who_is_read(system):
     assert s.values(KEYS[1])[serving] == s.values(KEYS[1])[filling]
 
 
+def test_delete__local_zone_frozen__answered_from_the_other_before_the_time_is_over(system):
+    s = system(regions=1, zones=2, nodes=1, extra="timeouts: {write: 4s}\n")
+    client = s.proxy("virginia")
+    assert client.set("key", b"value") == b"STORED"
+    s.wait_quiet()
+    node = f"virginia/node/{s.regions['virginia'].zones[0].name}/0"
+    s.kill(node, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        assert client.delete("key") == b"DELETED"
+        assert time.monotonic() - begin < 3.5
+    finally:
+        s.kill(node, signal.SIGCONT)
+    s.wait_quiet(60.0)
+
+
 def test_flush_all__one_region__others_keep_theirs_and_newer_writes_stay(system):
     s = system(regions=2, zones=2, nodes=2)
     client = s.proxy("virginia")

@@ -324,6 +324,10 @@ take_answers(struct evc_node_conn *conn, const char *data, size_t len)
             return len;
         }
         assert(reply_len > 0 && reply_len <= input.len);
+        if (op != NULL && !evc_node_reply_answers(op, result, &reply)) {
+            fall_down(conn, "what the node answers is not what it was asked");
+            return len;
+        }
         used += reply_len;
         if (!on_answer(conn, result, &reply)) {
             return len;
@@ -396,6 +400,10 @@ take_check(struct evc_node_conn *conn, const char *data, size_t len)
         evc_node_check_parse(&conn->check, (struct evc_slice){.ptr = data, .len = len}, &used);
 
     assert(used <= len);
+    if (status == EVC_OK && used < len) {
+        fall_down(conn, "the node sent what nobody asked for"); /* no answer to the first request */
+        return len;
+    }
     if (status == EVC_OK) {
         end_check(conn);
     } else if (status != EVC_E_AGAIN) {

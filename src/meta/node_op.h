@@ -165,6 +165,23 @@ bool evc_node_key_fits(struct evc_slice key);
  */
 EVC_MUST_USE int evc_node_op_compose(const struct evc_node_op *op, struct evc_buf *out);
 
+/**
+ * Whether a reply can be the answer to op: a node that is out of step, or is no memcached, must not
+ * pass an empty value off as a hit.
+ */
+static inline bool
+evc_node_reply_answers(const struct evc_node_op *op, enum evc_node_result result,
+                       const struct evc_node_reply *reply)
+{
+    bool has_value = reply->value.ptr != NULL; /* also one of no bytes */
+
+    if (op->verb != EVC_NODE_GET) {
+        return result != EVC_NODE_HIT;
+    }
+    return result == EVC_NODE_HIT ? has_value == ((op->want & EVC_WANT_VALUE) != 0)
+                                  : result == EVC_NODE_MISS || result == EVC_NODE_ERROR;
+}
+
 /** How many bytes of an upcoming reply are needed before it can be taken, as far as known. */
 struct evc_node_parse {
     size_t scanned; /* line bytes already searched for the end of line; reset by a complete reply */

@@ -40,6 +40,7 @@ struct fake {
     const char *version;  /* the answer to version, with CRLF */
     const char *settings; /* the answer to stats settings */
     const char *answer;   /* to every request after that; NULL: none */
+    bool wants_value;     /* GETs ask for it */
     unsigned checks_seen;
     unsigned accepts;
     unsigned data_calls; /* with requests in them */
@@ -173,7 +174,7 @@ submit(enum evc_node_verb verb, struct evc_slice value, unsigned timeout_ms)
         .verb = verb,
         .key = EVC_SLICE("key"),
         .value = value,
-        .want = EVC_WANT_FLAGS | EVC_WANT_SIZE,
+        .want = EVC_WANT_FLAGS | (fake->wants_value ? EVC_WANT_VALUE : EVC_WANT_SIZE),
         .version = EVC_VERSION_OURS_MIN,
         .deadline_us = fake->fixture.loop.now.mono_us + (uint64_t)timeout_ms * 1000,
         .on_done = on_done,
@@ -326,6 +327,31 @@ test_engine__answer_that_is_none__ends_as_unknown(void **state)
     assert_int_equal(fake->ops[0].result, EVC_NODE_UNKNOWN);
     assert_int_equal(fake->ops[1].result, EVC_NODE_UNKNOWN);
     assert_why(": what the node answers is not the meta protocol");
+}
+
+/** What stands behind the check's END would be taken for the answer to the first request. */
+static void
+test_engine__bytes_behind_the_check__close(void **state)
+{
+    (void)state;
+    fake->settings = SETTINGS_GOOD "HD\r\n";
+    await_why(": the node sent what nobody asked for");
+}
+
+static void
+test_engine__answer_of_another_kind__ends_as_unknown(void **state)
+{
+    (void)state;
+    fake->answer = "HD f0 s5\r\n"; /* good for a look, but not for a value */
+    fixture_await(&fake->fixture, EVC_NODE_STATE_UP);
+    submit_get(5000);
+    await_all();
+    assert_int_equal(fake->ops[0].result, EVC_NODE_HIT);
+    fake->wants_value = true;
+    submit_get(5000);
+    await_all();
+    assert_int_equal(fake->ops[1].result, EVC_NODE_UNKNOWN);
+    assert_why(": what the node answers is not what it was asked");
 }
 
 /* --- one write, deadlines, loss --- */
@@ -538,6 +564,8 @@ main(void)
         FAULT_TEST(test_engine__nobody_listens__is_down_by_name),
         FAULT_TEST(test_engine__answer_to_nothing__closes),
         FAULT_TEST(test_engine__answer_that_is_none__ends_as_unknown),
+        FAULT_TEST(test_engine__bytes_behind_the_check__close),
+        FAULT_TEST(test_engine__answer_of_another_kind__ends_as_unknown),
         FAULT_TEST(test_engine__operations_of_one_turn__leave_in_one_write),
         FAULT_TEST(test_engine__short_deadline_behind_a_long_one__ends_at_its_own),
         FAULT_TEST(test_engine__busy_loop__deadlines_still_come),

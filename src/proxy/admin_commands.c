@@ -92,6 +92,7 @@ stats_general(const struct evc_service *service, const struct evc_totals *totals
         {"total_connections", c->connections_total},
         {"rejected_connections", c->connections_rejected_total},
         {"slow_connections_closed", c->connections_slow_total},
+        {"unfinished_connections_closed", c->connections_unfinished_total},
         {"cmd_get", c->cmd_get},
         {"cmd_set", c->cmd_set},
         {"cmd_delete", c->cmd_delete},

@@ -31,7 +31,8 @@ put_connections(struct evc_metric_page *page, const char *region,
                 const struct evc_counters *counters)
 {
     static const char *const kinds[] = {"application", "relay"};
-    static const char *const reasons[] = {"too_many", "slow", "relay_refused", "relay_silent"};
+    static const char *const reasons[] = {"too_many", "slow", "unfinished", "relay_refused",
+                                          "relay_silent"};
 
     evc_metrics_by_name(page,
                         &(struct evc_metric){"evcache_proxy_connections", EVC_METRIC_GAUGE,
@@ -47,10 +48,12 @@ put_connections(struct evc_metric_page *page, const char *region,
         page,
         &(struct evc_metric){"evcache_proxy_connections_closed_total", EVC_METRIC_COUNTER,
                              "Connections the proxy refused or closed: over the "
-                             "bound, not reading, not the replication protocol, no greeting."},
+                             "bound, not reading, not finishing a request, not the replication "
+                             "protocol, no greeting."},
         region, "reason", reasons,
         (uint64_t[]){counters->connections_rejected_total, counters->connections_slow_total,
-                     counters->receivers_refused_total, counters->receivers_silent_total},
+                     counters->connections_unfinished_total, counters->receivers_refused_total,
+                     counters->receivers_silent_total},
         4);
 }
 

@@ -115,8 +115,8 @@ evc_service_is_short_of_chunks(const struct evc_service *service)
 /** Gives connections that were held back for what all share another chance. Once per turn. */
 void evc_service_continue(struct evc_service *service);
 
-/** Closes clients that have not read for EVC_SESSION_STALL_US, and relays that have not greeted for
- * EVC_RECEIVER_GREET_US. Every EVC_SERVICE_SWEEP_MS. */
+/** Closes clients that have not read, or gone on with a request, for too long, and relays that have
+ * not greeted for EVC_RECEIVER_GREET_US. Every EVC_SERVICE_SWEEP_MS. */
 void evc_service_sweep(struct evc_service *service);
 
 /**

@@ -269,20 +269,46 @@ evc_session_drain(struct evc_session *session)
     }
 }
 
-void
-evc_session_check_progress(struct evc_session *session)
+/** The rest of a request is awaited, and not held back by ourselves. */
+static bool
+is_unfinished(const struct evc_session *session)
 {
-    struct evc_service *service = session->service;
-    uint64_t now_us = service->loop->now.mono_us;
+    return !session->is_paused && !session->is_resuming && !session->is_leaving &&
+           evc_buf_len(&session->stream.input) > 0;
+}
 
+static void
+check_input(struct evc_session *session, uint64_t now_us)
+{
+    if (!is_unfinished(session) || session->stream.bytes_in != session->input_bytes) {
+        session->input_us = now_us;
+        session->input_bytes = session->stream.bytes_in;
+    } else if (now_us - session->input_us > EVC_SESSION_UNFINISHED_US && !session->is_closing) {
+        session->service->counters.connections_unfinished_total++;
+        evc_session_close(session, UV_ETIMEDOUT);
+    }
+}
+
+static void
+check_output(struct evc_session *session, uint64_t now_us)
+{
     if (evc_stream_output_waiting(&session->stream) == 0 ||
         session->stream.bytes_out != session->progress_bytes) {
         session->progress_us = now_us;
         session->progress_bytes = session->stream.bytes_out;
     } else if (now_us - session->progress_us > EVC_SESSION_STALL_US && !session->is_closing) {
-        service->counters.connections_slow_total++;
+        session->service->counters.connections_slow_total++;
         evc_session_close(session, UV_ETIMEDOUT);
     }
+}
+
+void
+evc_session_check_progress(struct evc_session *session)
+{
+    uint64_t now_us = session->service->loop->now.mono_us;
+
+    check_output(session, now_us);
+    check_input(session, now_us);
 }
 
 /* --- connections come and go --- */
@@ -365,6 +391,7 @@ session_new(struct evc_service *service)
         evc_list_init(&session->exchanges);
         evc_list_init(&session->starved_link);
         session->progress_us = service->loop->now.mono_us;
+        session->input_us = session->progress_us;
         session->reply_bytes = EVC_SESSION_REPLY_BYTES_FIRST;
         evc_list_push_back(&service->sessions, &session->link);
         count(session);

@@ -21,8 +21,9 @@
  * not take. Writes that decide in one zone first (add, replace, cas, touch, a conditional delete)
  * take two steps, so what follows on the same key of the same session waits for them: a client sees
  * its own writes in the order it sent them, as with memcached. A client that takes nothing for
- * EVC_SESSION_STALL_US is closed. When a client goes away its unanswered exchanges live on without
- * a session until the nodes have spoken.
+ * EVC_SESSION_STALL_US, or leaves a request unfinished for EVC_SESSION_UNFINISHED_US, is closed:
+ * what is kept for it would be kept for ever. When a client goes away its unanswered exchanges live
+ * on without a session until the nodes have spoken.
  */
 #ifndef EVC_PROXY_SESSION_H
 #define EVC_PROXY_SESSION_H
@@ -42,6 +43,7 @@ enum {
         64 * 1024, /* taken for that size until replies tell otherwise */
     EVC_SESSION_OUTPUT_PAUSE_BYTES = 1024 * 1024, /* the same for output the client has not taken */
     EVC_SESSION_STALL_US = 60 * 1000 * 1000,
+    EVC_SESSION_UNFINISHED_US = 60 * 1000 * 1000, /* without input in the middle of a request */
     EVC_SESSION_KEY_BUCKETS =
         64, /* keys under decision are told apart by so many bits of their hash */
 };
@@ -61,6 +63,8 @@ struct evc_session {
     uint16_t deciding[EVC_SESSION_KEY_BUCKETS]; /* by bucket of their key */
     uint64_t progress_us; /* when the client last took output, or had none to take */
     uint64_t progress_bytes;
+    uint64_t input_us; /* when the client last sent something, or had finished its request */
+    uint64_t input_bytes;
     struct evc_slice group_failure; /* of the get whose keys are leaving; a literal */
     bool is_refused;                /* over the bound of connections */
     bool is_parsing;
@@ -109,7 +113,10 @@ void evc_session_drain(struct evc_session *session);
 /** Closes at once; what the nodes still have goes on. reason: as evc_stream_close. */
 void evc_session_close(struct evc_session *session, int reason);
 
-/** Closes a client that has not taken output for EVC_SESSION_STALL_US. */
+/**
+ * Closes a client that has not taken output for EVC_SESSION_STALL_US, or has not gone on with a
+ * request for EVC_SESSION_UNFINISHED_US.
+ */
 void evc_session_check_progress(struct evc_session *session);
 
 /** What is answered and next in line leaves; then the session closes or reads on, as is due. */

@@ -28,8 +28,9 @@ struct evc_counters {
     uint64_t connections; /* applications, now */
     uint64_t connections_total;
     uint64_t connections_rejected_total;
-    uint64_t connections_slow_total; /* closed because they did not read */
-    uint64_t receivers;              /* relays, now */
+    uint64_t connections_slow_total;       /* closed because they did not read */
+    uint64_t connections_unfinished_total; /* closed because a request did not go on */
+    uint64_t receivers;                    /* relays, now */
     uint64_t receivers_total;
     uint64_t receivers_refused_total; /* closed for what they sent */
     uint64_t receivers_silent_total;  /* closed because they did not greet */

@@ -133,6 +133,7 @@ put_figures(json_t *json, const struct evc_worker_figures *figures)
     (void)evc_report_set(json, "connections_total", counters->connections_total);
     (void)evc_report_set(json, "connections_rejected", counters->connections_rejected_total);
     (void)evc_report_set(json, "connections_slow", counters->connections_slow_total);
+    (void)evc_report_set(json, "connections_unfinished", counters->connections_unfinished_total);
     (void)evc_report_set(json, "receivers", counters->receivers);
     (void)evc_report_set(json, "receivers_refused", counters->receivers_refused_total);
     (void)evc_report_set(json, "receivers_silent", counters->receivers_silent_total);

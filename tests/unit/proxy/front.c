@@ -518,6 +518,28 @@ front_sweep_later(struct front *front, uint64_t us)
 }
 
 static void
+do_age(void *arg)
+{
+    struct request *request = arg;
+    struct evc_list *sessions = &request->front->service.sessions;
+
+    evc_service_sweep(&request->front->service); /* what has just come counts as of now */
+    for (struct evc_list *link = sessions->next; link != sessions; link = link->next) {
+        struct evc_session *session = EVC_CONTAINER_OF(link, struct evc_session, link);
+
+        session->progress_us -= request->bytes;
+        session->input_us -= request->bytes;
+    }
+    evc_service_sweep(&request->front->service);
+}
+
+void
+front_age(struct front *front, uint64_t us)
+{
+    call(front, do_age, &(struct request){.bytes = us});
+}
+
+static void
 do_drain(void *arg)
 {
     struct request *request = arg;

@@ -84,6 +84,8 @@ void front_set_node_value_max(struct front *front, size_t bytes);
 /** Lets the service sweep as if all connections of relays had been open for so much longer. */
 void front_sweep_later(struct front *front, uint64_t us);
 
+/** As if every client had done nothing for so long; then slow clients are looked for. */
+void front_age(struct front *front, uint64_t us);
 /** The service takes no further request, as when the process is told to end. */
 void front_drain(struct front *front);
 /** Puts an item into a zone. */

@@ -762,6 +762,66 @@ flush_is_set(struct dialogue *dialogue, uint64_t *ret_s)
 }
 
 static void
+test_session__request_does_not_go_on__closed_in_time(void **state)
+{
+    static const struct {
+        const char *begun;
+        bool is_closed;
+    } cases[] = {
+        {"set a 0 0 100\r\nsome", true},
+        {"get a", true},
+        {"get a\r\n", false},
+        {"", false},
+    };
+    struct dialogue *dialogue = open_dialogue(10);
+    struct evc_counters counters;
+    size_t exchanges;
+    unsigned closed = 0;
+    char got[8];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        say(dialogue, "mn\r\n");
+        say(dialogue, cases[i].begun);
+        expect(dialogue, "MN\r\n");
+        usleep(20 * 1000);
+        front_age(&dialogue->front, EVC_SESSION_UNFINISHED_US - 1000000);
+        front_counters(&dialogue->front, &counters, &exchanges);
+        assert_int_equal(counters.connections_unfinished_total, closed);
+        front_age(&dialogue->front, EVC_SESSION_UNFINISHED_US + 1);
+        closed += cases[i].is_closed;
+        if (cases[i].is_closed) {
+            assert_true(front_is_closed(dialogue->fd));
+            close(dialogue->fd);
+            dialogue->fd = front_dial(dialogue->front.client_port);
+        } else if (cases[i].begun[0] != '\0') {
+            assert_int_equal(front_receive(dialogue->fd, got, 5), 5);
+        }
+    }
+    say(dialogue, "mn\r\n");
+    expect(dialogue, "MN\r\n");
+    front_counters(&dialogue->front, &counters, &exchanges);
+    assert_int_equal(counters.connections_unfinished_total, closed);
+    close_dialogue(dialogue);
+}
+
+/** It is the proxy that does not read on, not the client that does not send. */
+static void
+test_session__request_held_back__is_not_unfinished(void **state)
+{
+    struct dialogue *dialogue = open_dialogue(10);
+
+    (void)state;
+    front_set_pace(&dialogue->front, FRONT_HELD);
+    say(dialogue, "touch a 10\r\nget a\r\nmn\r\n"); /* the get waits for the touch */
+    usleep(20 * 1000);
+    front_age(&dialogue->front, EVC_SESSION_UNFINISHED_US + 1);
+    front_set_pace(&dialogue->front, FRONT_IN_TURN);
+    expect(dialogue, "NOT_FOUND\r\nEND\r\nMN\r\n");
+    close_dialogue(dialogue);
+}
+
+static void
 test_session__flush_all_later__the_last_one_counts(void **state)
 {
     struct dialogue *dialogue = open_dialogue(10);
@@ -866,6 +926,8 @@ main(void)
         cmocka_unit_test(test_session__too_many_connections__told_and_closed),
         cmocka_unit_test(
             test_session__drained_with_more_asked_than_taken__what_was_taken_is_answered),
+        cmocka_unit_test(test_session__request_does_not_go_on__closed_in_time),
+        cmocka_unit_test(test_session__request_held_back__is_not_unfinished),
         cmocka_unit_test(test_session__flush_all_later__the_last_one_counts),
         cmocka_unit_test(test_session__quit_behind_requests__answered_then_closed),
         cmocka_unit_test(test_session__line_without_end__told_and_closed),

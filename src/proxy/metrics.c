@@ -54,7 +54,7 @@ put_connections(struct evc_metric_page *page, const char *region,
         (uint64_t[]){counters->connections_rejected_total, counters->connections_slow_total,
                      counters->connections_unfinished_total, counters->receivers_refused_total,
                      counters->receivers_silent_total},
-        4);
+        sizeof(reasons) / sizeof(reasons[0]));
 }
 
 static void

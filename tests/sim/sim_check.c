@@ -5,9 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "replication/outcome.h"
 #include "sim_load.h"
-#include "sim_relay.h"
 #include "sim_world.h"
 
 enum {
@@ -21,7 +19,7 @@ static void
 check_process_rest(struct sim_world *world, struct sim_process *process)
 {
     if (!sim_process_is_idle(process)) {
-        sim_world_fail(world, "rest: %s is not idle", process->name);
+        sim_world_fail(world, SIM_FAILURE_REST, "%s is not idle", process->name);
     }
 }
 
@@ -35,7 +33,7 @@ check_rest(struct sim_world *world)
         check_process_rest(world, &world->regions[region].relay);
     }
     if (!evc_list_is_empty(&world->requests) || !evc_list_is_empty(&world->parcels)) {
-        sim_world_fail(world, "rest: something is on its way for ever");
+        sim_world_fail(world, SIM_FAILURE_REST, "something is on its way for ever");
     }
 }
 
@@ -116,7 +114,7 @@ check_copies(struct sim_world *world, unsigned key)
 
             say_item(world, "end:", region, zone, key);
             if (!is_same(first, copy) && !has_run_out(world, key, first, copy)) {
-                sim_world_fail(world, "copies: key-%u differs between r0 z0 and r%u z%u", key,
+                sim_world_fail(world, SIM_FAILURE_COPIES, "key-%u, between r0 z0 and r%u z%u", key,
                                region, zone);
             }
         }
@@ -281,12 +279,13 @@ check_newest(struct sim_world *world, unsigned key)
     }
     clean = is_clean(world, acked);
     if ((clean || remembers_all(world)) && (!newest || newest->cas < acked->version)) {
-        sim_world_fail(world,
-                       "newest: of key-%u only %" PRIx64 " is left, acknowledged was %" PRIx64, key,
+        sim_world_fail(world, SIM_FAILURE_NEWEST,
+                       "of key-%u only %" PRIx64 " is left, acknowledged was %" PRIx64, key,
                        newest ? newest->cas : 0, acked->version);
     } else if (clean && !is_content_since(world, newest, key, acked->version)) {
-        sim_world_fail(world, "newest: what key-%u holds is older than the acknowledged %" PRIx64,
-                       key, acked->version);
+        sim_world_fail(world, SIM_FAILURE_NEWEST,
+                       "what key-%u holds is older than the acknowledged %" PRIx64, key,
+                       acked->version);
     }
 }
 
@@ -301,76 +300,13 @@ check_keys(struct sim_world *world)
     }
 }
 
-/* --- books --- */
-
-static uint64_t
-produced(struct sim_world *world, unsigned region, unsigned partition)
-{
-    struct evc_journal_stats stats;
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < world->plan.proxy_count; i++) {
-        evc_journal_stats(world->regions[region].proxies[i].journal, &stats);
-        sum += stats.produced[partition];
-    }
-    evc_journal_stats(world->regions[region].relay.journal, &stats);
-    return sum + stats.produced[partition];
-}
-
-/** Returns the duplicates the group counted. */
-static uint64_t
-check_books_of(struct sim_world *world, unsigned region, unsigned group, unsigned partition)
-{
-    struct evc_books_totals totals;
-    uint64_t open = 0, outcomes = 0;
-    uint64_t made = produced(world, region, partition);
-
-    sim_relay_books(&world->regions[region].relay, group, partition, &totals, &open);
-    for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
-        outcomes += totals.outcome[i];
-    }
-    if (open != 0 || totals.lost != 0 || totals.received != outcomes ||
-        made + totals.duplicate != totals.lost + outcomes) {
-        sim_world_fail(world,
-                       "books: r%u to r%u p%u: produced %" PRIu64 " duplicate %" PRIu64
-                       " lost %" PRIu64 " outcomes %" PRIu64 " in flight %" PRIu64,
-                       region, group, partition, made, totals.duplicate, totals.lost, outcomes,
-                       open);
-    }
-    return totals.duplicate;
-}
-
-static void
-check_books(struct sim_world *world)
-{
-    uint64_t duplicates[SIM_REGION_MAX] = {0};
-    uint64_t sum = 0;
-
-    for (unsigned region = 0; region < world->plan.region_count; region++) {
-        for (unsigned group = 0; group < world->plan.region_count; group++) {
-            for (unsigned i = 0; i < world->plan.partition_count; i++) {
-                duplicates[group] += check_books_of(world, region, group, i);
-            }
-        }
-    }
-    for (unsigned group = 0; group < world->plan.region_count; group++) {
-        sum += duplicates[group];
-    }
-    if (sum != world->refed_count * world->plan.region_count) {
-        sim_world_fail(world,
-                       "books: groups count %" PRIu64 " duplicates, %" PRIu64
-                       " events were fed twice to each of %u",
-                       sum, world->refed_count, world->plan.region_count);
-    }
-}
-
 void
 sim_check_all(struct sim_world *world)
 {
     check_rest(world);
-    if (world->failure[0] != '\0') {
+    if (world->failure != SIM_FAILURE_NONE) {
         return; /* a process that never rests has no books to look at */
     }
-    check_books(world);
+    sim_check_books(world);
     check_keys(world);
 }

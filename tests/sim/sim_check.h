@@ -21,6 +21,9 @@ struct sim_world;
 /** Fails the world where something does not hold. */
 void sim_check_all(struct sim_world *world);
 
+/** The part of it that is about books; adds them up in the world. */
+void sim_check_books(struct sim_world *world);
+
 /** How many keys whose copies a node lost ended with two live values. */
 unsigned sim_check_lossy_differences(struct sim_world *world);
 

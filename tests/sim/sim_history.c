@@ -48,8 +48,8 @@ add(struct sim_history *history, const struct sim_command *command)
     struct sim_version *version = &history->versions[history->version_count];
 
     if (history->version_count == SIM_VERSIONS_MAX) {
-        sim_world_fail(history->world, "more than %d versions: the rules chase their own tail",
-                       SIM_VERSIONS_MAX);
+        sim_world_fail(history->world, SIM_FAILURE_REST,
+                       "more than %d versions: the rules chase their own tail", SIM_VERSIONS_MAX);
         return &history->versions[0];
     }
     history->version_count++;
@@ -75,8 +75,8 @@ check_drift(struct sim_history *history, const struct sim_node *node,
 
     if (evc_version_region(command->version) != node->region &&
         evc_version_unix_ms(command->version) > limit_ms) {
-        sim_world_fail(history->world, "a version beyond the drift bound reached region %u",
-                       node->region);
+        sim_world_fail(history->world, SIM_FAILURE_DRIFT,
+                       "a version beyond the drift bound reached region %u", node->region);
     }
 }
 
@@ -112,7 +112,7 @@ sim_history_note_stored(struct sim_history *history, const struct sim_node *node
         return;
     }
     if (!is_same_content(version, command) && !is_burial(history, version, command)) {
-        sim_world_fail(history->world, "version %" PRIx64 " of key-%u has two contents",
+        sim_world_fail(history->world, SIM_FAILURE_CONTENTS, "version %" PRIx64 " of key-%u",
                        command->version, command->key);
     }
     if (command->verb == EVC_NODE_SET) {

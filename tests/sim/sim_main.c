@@ -6,9 +6,12 @@
  *   sim --seeds 10000                     all rules on: every seed passes
  *   sim --seeds 10000 --off echo          without a rule: some do not
  *   sim --trace 325 --off restamp         one seed, every step
+ *
+ * The last lines say how often each outcome of the books came: what never comes is not tested.
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "replication/outcome.h"
 #include "replication/rule.h"
 #include "sim_check.h"
 #include "sim_world.h"
 
 enum {
-    FAILURES_SHOWN_MAX = 10
+    FAILURES_SHOWN_MAX = 10,
+    MEMORY_KEPT_BYTES = 256 * 1024 * 1024, /* what one seed frees, the next one takes */
 };
 
 struct rule_name {
@@ -47,27 +52,34 @@ static const struct rule_name rule_names[] = {
 
 struct arguments {
     uint64_t first, seeds;
-    uint64_t seconds_max; /* 0: no limit */
-    bool expects_failure; /* stop at the first, and that is success */
+    uint64_t seconds_max;      /* 0: no limit */
+    enum sim_failure expected; /* stop at the first of the kind, and that is success */
     struct sim_options options;
 };
 
 /** What a run of many seeds came to. */
 struct tally {
     uint64_t run, failed, kills, writes, lossy_keys_differ;
+    bool has_expected; /* the failure that was expected came */
+    struct evc_books_totals books;
 };
 
 static void
 usage(FILE *out)
 {
-    (void)fputs(
-        "sim [--first N] [--seeds N] [--seconds N] [--off RULE]... [--bad-clock]\n"
-        "    [--expect-failure]    all seeds from --first on, at most --seconds of real time\n"
-        "sim --trace SEED [--off RULE]... [--bad-clock]    one seed, every step\n"
-        "rules:",
-        out);
+    (void)fputs("sim [--first N] [--seeds N] [--seconds N] [--off RULE]... [--bad-clock]\n"
+                "    [--expect-failure KIND]    all seeds from --first on, at most --seconds of "
+                "real time;\n"
+                "    with a kind until the first failure of it, which is success\n"
+                "sim --trace SEED [--off RULE]... [--bad-clock]    one seed, every step\n"
+                "rules:",
+                out);
     for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
         (void)fprintf(out, " %s", rule_names[i].name);
+    }
+    (void)fputs("\nkinds of failure:", out);
+    for (unsigned i = SIM_FAILURE_NONE + 1; i < SIM_FAILURE_MAX; i++) {
+        (void)fprintf(out, "%s \"%s\"", i > 1 ? "," : "", sim_failure_str(i));
     }
     (void)fputs("\n", out);
 }
@@ -78,6 +90,18 @@ rule_by_name(const char *name)
     for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
         if (strcmp(rule_names[i].name, name) == 0) {
             return rule_names[i].rule;
+        }
+    }
+    usage(stderr);
+    exit(2);
+}
+
+static enum sim_failure
+failure_by_name(const char *name)
+{
+    for (unsigned i = SIM_FAILURE_NONE + 1; i < SIM_FAILURE_MAX; i++) {
+        if (strcmp(sim_failure_str(i), name) == 0) {
+            return i;
         }
     }
     usage(stderr);
@@ -107,7 +131,7 @@ parse(int argc, char **argv)
         {"off", required_argument, NULL, 'o'},
         {"trace", required_argument, NULL, 'T'},
         {"bad-clock", no_argument, NULL, 'b'},
-        {"expect-failure", no_argument, NULL, 'x'},
+        {"expect-failure", required_argument, NULL, 'x'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -137,7 +161,7 @@ parse(int argc, char **argv)
             arguments.options.has_bad_clock = true;
             break;
         case 'x':
-            arguments.expects_failure = true;
+            arguments.expected = failure_by_name(optarg);
             break;
         default:
             usage(option == 'h' ? stdout : stderr);
@@ -147,7 +171,17 @@ parse(int argc, char **argv)
     return arguments;
 }
 
-static bool
+static void
+add_books(struct evc_books_totals *sum, const struct evc_books_totals *books)
+{
+    sum->lost += books->lost;
+    sum->duplicate += books->duplicate;
+    for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
+        sum->outcome[i] += books->outcome[i];
+    }
+}
+
+static void
 run_seed(uint64_t seed, const struct arguments *arguments, const char *directory,
          struct tally *tally)
 {
@@ -159,11 +193,13 @@ run_seed(uint64_t seed, const struct arguments *arguments, const char *directory
     tally->writes += world->history.write_count;
     if (passed) {
         tally->lossy_keys_differ += sim_check_lossy_differences(world);
+        add_books(&tally->books, &world->books);
     } else if (tally->failed++ < FAILURES_SHOWN_MAX) {
-        (void)printf("seed %" PRIu64 ": %s\n", seed, world->failure);
+        (void)printf("seed %" PRIu64 ": %s: %s\n", seed, sim_failure_str(world->failure),
+                     world->failure_text);
     }
+    tally->has_expected = !passed && world->failure == arguments->expected;
     sim_world_destroy(world);
-    return passed;
 }
 
 static struct tally
@@ -173,8 +209,8 @@ run_all(const struct arguments *arguments, const char *directory)
     time_t until = time(NULL) + (time_t)arguments->seconds_max;
 
     for (uint64_t i = 0; i < arguments->seeds; i++) {
-        if (!run_seed(arguments->first + i, arguments, directory, &tally) &&
-            arguments->expects_failure) {
+        run_seed(arguments->first + i, arguments, directory, &tally);
+        if (tally.has_expected) {
             break;
         }
         if (arguments->seconds_max != 0 && time(NULL) > until) {
@@ -209,6 +245,20 @@ remove_directory(const char *directory)
     (void)rmdir(directory);
 }
 
+static void
+say_tally(const struct tally *tally, uint64_t first)
+{
+    (void)printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed; %" PRIu64
+                 " writes, %" PRIu64 " kills; of keys that nodes lost, %" PRIu64 " differ\n",
+                 tally->run, first, tally->failed, tally->writes, tally->kills,
+                 tally->lossy_keys_differ);
+    for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
+        (void)printf("%s %" PRIu64 ", ", evc_outcome_str(i), tally->books.outcome[i]);
+    }
+    (void)printf("lost %" PRIu64 ", duplicate %" PRIu64 "\n", tally->books.lost,
+                 tally->books.duplicate);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -216,12 +266,11 @@ main(int argc, char **argv)
     char directory[48];
     struct tally tally;
 
+    (void)mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT_BYTES);
     make_directory(directory, sizeof(directory));
     tally = run_all(&arguments, directory);
     remove_directory(directory);
-    (void)printf("%" PRIu64 " seeds from %" PRIu64 ", %" PRIu64 " failed; %" PRIu64
-                 " writes, %" PRIu64 " kills; of keys that nodes lost, %" PRIu64 " differ\n",
-                 tally.run, arguments.first, tally.failed, tally.writes, tally.kills,
-                 tally.lossy_keys_differ);
-    return (tally.failed > 0) == arguments.expects_failure ? 0 : 1;
+    say_tally(&tally, arguments.first);
+    return arguments.expected == SIM_FAILURE_NONE ? tally.failed > 0 : !tally.has_expected;
 }

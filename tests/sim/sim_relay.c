@@ -151,7 +151,7 @@ poll_group(struct sim_process *process, struct relay_group *group)
         }
         if (evc_consume_record(&group->consume, record.partition, record.position, record.bytes) !=
             EVC_OK) {
-            sim_world_fail(process->world, "%s: a record is corrupt", process->name);
+            sim_world_fail(process->world, SIM_FAILURE_RECORD, "%s read it", process->name);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,18 +47,36 @@ sim_world_unix_us(const struct sim_world *world)
     return SIM_UNIX_START_US + world->time.now_us;
 }
 
+const char *
+sim_failure_str(enum sim_failure failure)
+{
+    static const char *const names[SIM_FAILURE_MAX] = {
+        [SIM_FAILURE_NONE] = "none",
+        [SIM_FAILURE_REST] = "rest never comes",
+        [SIM_FAILURE_COPIES] = "copies differ",
+        [SIM_FAILURE_NEWEST] = "newest is lost",
+        [SIM_FAILURE_CONTENTS] = "two contents",
+        [SIM_FAILURE_DRIFT] = "drift bound passed",
+        [SIM_FAILURE_BOOKS] = "books are open",
+        [SIM_FAILURE_RECORD] = "record is corrupt",
+    };
+
+    return names[failure];
+}
+
 void
-sim_world_fail(struct sim_world *world, const char *format, ...)
+sim_world_fail(struct sim_world *world, enum sim_failure failure, const char *format, ...)
 {
     va_list args;
 
-    if (world->failure[0] != '\0') {
+    if (world->failure != SIM_FAILURE_NONE) {
         return;
     }
+    world->failure = failure;
     va_start(args, format);
-    (void)vsnprintf(world->failure, sizeof(world->failure), format, args);
+    (void)vsnprintf(world->failure_text, sizeof(world->failure_text), format, args);
     va_end(args);
-    sim_world_say(world, "FAILED: %s", world->failure);
+    sim_world_say(world, "FAILED: %s: %s", sim_failure_str(failure), world->failure_text);
 }
 
 void
@@ -168,13 +187,14 @@ sim_world_destroy(struct sim_world *world)
 bool
 sim_world_run(struct sim_world *world)
 {
-    for (unsigned steps = 0; world->failure[0] == '\0'; steps++) {
+    for (unsigned steps = 0; world->failure == SIM_FAILURE_NONE; steps++) {
         if (!sim_time_step(&world->time)) {
             sim_check_all(world);
-            return world->failure[0] == '\0';
+            return world->failure == SIM_FAILURE_NONE;
         }
         if (steps > SIM_STEPS_MAX || world->time.now_us > SIM_REST_US_MAX) {
-            sim_world_fail(world, "rest: it never comes");
+            sim_world_fail(world, SIM_FAILURE_REST, "not after %" PRIu64 " ms",
+                           world->time.now_us / 1000);
         }
     }
     return false;

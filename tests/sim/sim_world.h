@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "replication/books.h"
 #include "sim_history.h"
 #include "sim_node.h"
 #include "sim_process.h"
@@ -32,6 +33,21 @@ enum {
 #define SIM_UNIX_START_US UINT64_C(1767225600000000)
 /** By then everything must have come to rest. */
 #define SIM_REST_US_MAX (UINT64_C(600) * 1000 * 1000)
+
+/** What can fail; sim_failure_str has the words. */
+enum sim_failure {
+    SIM_FAILURE_NONE,
+    SIM_FAILURE_REST,     /* it never comes, or something is left over */
+    SIM_FAILURE_COPIES,   /* differ */
+    SIM_FAILURE_NEWEST,   /* what was acknowledged is not what is left */
+    SIM_FAILURE_CONTENTS, /* one version has two */
+    SIM_FAILURE_DRIFT,    /* a version beyond the bound got in */
+    SIM_FAILURE_BOOKS,    /* do not close */
+    SIM_FAILURE_RECORD,   /* is corrupt */
+    SIM_FAILURE_MAX,
+};
+
+const char *sim_failure_str(enum sim_failure failure);
 
 /** What this seed does to its world; all chances per mille. */
 struct sim_plan {
@@ -87,9 +103,11 @@ struct sim_world {
     uint64_t request_ids;
     struct sim_process *feeding; /* whose round appends to a queue now */
     uint64_t kill_count;
-    uint64_t refed_count;            /* events a kill made a feeder feed twice */
-    bool has_lost_content;           /* some node lost an item it had */
-    char failure[SIM_FAILURE_BYTES]; /* empty: none yet */
+    uint64_t refed_count;                 /* events a kill made a feeder feed twice */
+    bool has_lost_content;                /* some node lost an item it had */
+    struct evc_books_totals books;        /* of all groups, once checked */
+    enum sim_failure failure;             /* the first */
+    char failure_text[SIM_FAILURE_BYTES]; /* of it */
 };
 
 /** Builds the world of a seed; directory is where journals go. */
@@ -101,8 +119,8 @@ void sim_world_destroy(struct sim_world *world);
 bool sim_world_run(struct sim_world *world);
 
 /** The first failure is kept. */
-void sim_world_fail(struct sim_world *world, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void sim_world_fail(struct sim_world *world, enum sim_failure failure, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /** A line of the trace. */
 void sim_world_say(struct sim_world *world, const char *format, ...)

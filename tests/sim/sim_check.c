@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "sim_load.h"
 #include "sim_world.h"
 
 enum {

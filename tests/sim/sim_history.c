@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "sim_load.h"
 #include "sim_world.h"
 #include "topology/config.h"
 

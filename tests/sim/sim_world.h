@@ -16,6 +16,7 @@
 #include "replication/books.h"
 #include "sim_history.h"
 #include "sim_node.h"
+#include "sim_plan.h"
 #include "sim_process.h"
 #include "sim_queue.h"
 #include "sim_random.h"
@@ -48,31 +49,6 @@ enum sim_failure {
 };
 
 const char *sim_failure_str(enum sim_failure failure);
-
-/** What this seed does to its world; all chances per mille. */
-struct sim_plan {
-    unsigned region_count, zone_count, nodes_per_zone, proxy_count, partition_count, key_count;
-    unsigned write_count;
-    uint64_t write_gap_us; /* mean distance of two writes */
-    uint64_t latency_us;   /* of a node, one way, at most; spread down from it */
-    uint64_t link_latency_us;
-    uint64_t skew_us_max;
-    unsigned request_lost_chance; /* the connection to the node breaks with this request */
-    unsigned request_refused_chance;
-    unsigned parcel_lost_chance; /* the link breaks with this item */
-    unsigned parcel_twice_chance;
-    bool is_link_ordered;
-    unsigned link_window; /* items the link takes before it is full */
-    unsigned queue_full_chance;
-    unsigned freezes, deaths, kills, evictions, clock_steps;
-    uint64_t faults_until_us;
-    uint32_t tombstone_ttl_s;
-    unsigned ttl_chance; /* writes with a time to live */
-    unsigned ttl_s;      /* when short, what has one is gone by the end */
-    unsigned zones_needed;
-    unsigned recent_max; /* events a repair group remembers */
-    bool has_bad_clock;  /* one proxy's clock is beyond the drift bound */
-};
 
 struct sim_options {
     uint32_t rules_off;

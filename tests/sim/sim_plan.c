@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sim_plan.h. Small caches and few keys: the closer things happen together, the more they can
+ * meet. */
+#include "sim_plan.h"
+
+#include <stddef.h>
+
+#include "sim_random.h"
+
+enum {
+    MS = 1000,
+    S = 1000 * 1000,
+    TOMBSTONE_TTL_S = 3600,
+};
+
+static unsigned
+pick(struct sim_random *random, const unsigned *of, size_t count)
+{
+    return of[sim_random_below(random, count)];
+}
+
+#define PICK(random, ...)                                                                          \
+    pick((random), (const unsigned[]){__VA_ARGS__},                                                \
+         sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
+
+static void
+plan_sizes(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->region_count = PICK(random, 2, 2, 3);
+    plan->zone_count = PICK(random, 1, 2, 2, 3);
+    plan->nodes_per_zone = PICK(random, 1, 2);
+    plan->proxy_count = PICK(random, 1, 2, 2);
+    plan->partition_count = PICK(random, 1, 2);
+    plan->key_count = PICK(random, 1, 1, 2, 3);
+    plan->write_count = (unsigned)sim_random_between(random, 2, 24);
+    plan->write_gap_us = PICK(random, 200, 1 * MS, 5 * MS, 20 * MS, 150 * MS);
+    plan->zones_needed = (unsigned)sim_random_between(random, 1, plan->zone_count);
+    plan->recent_max = PICK(random, 1, 2, 8, 64, 64);
+    plan->tombstone_ttl_s = TOMBSTONE_TTL_S;
+    plan->ttl_chance = PICK(random, 0, 0, 100, 500);
+    plan->ttl_s = PICK(random, SIM_LONG_TTL_S, SIM_LONG_TTL_S, 1, 2, 4);
+}
+
+static void
+plan_network(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->latency_us = PICK(random, 100, 500, 2 * MS, 10 * MS);
+    plan->link_latency_us = PICK(random, 200, 2 * MS, 20 * MS, 100 * MS);
+    plan->skew_us_max = PICK(random, 0, 1 * MS, 10 * MS, 100 * MS, 5 * S);
+    plan->is_link_ordered = sim_random_chance(random, 500);
+    plan->link_window = PICK(random, 1, 4, 64);
+}
+
+static void
+plan_faults(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->request_lost_chance = PICK(random, 0, 0, 5, 30, 80);
+    plan->request_refused_chance = PICK(random, 0, 0, 5, 50);
+    plan->parcel_lost_chance = PICK(random, 0, 20, 150);
+    plan->parcel_twice_chance = PICK(random, 0, 100, 300);
+    plan->queue_full_chance = PICK(random, 0, 0, 200);
+    plan->freezes = PICK(random, 0, 0, 1, 2, 4);
+    plan->deaths = PICK(random, 0, 0, 0, 0, 0, 0, 0, 1);
+    plan->evictions = PICK(random, 0, 0, 0, 0, 0, 0, 0, 2);
+    plan->kills = PICK(random, 0, 0, 1, 2, 4);
+    plan->clock_steps = PICK(random, 0, 0, 0, 1, 2);
+}
+
+void
+sim_plan_draw(struct sim_plan *plan, struct sim_random *random)
+{
+    *plan = (struct sim_plan){0};
+    plan_sizes(plan, random);
+    plan_network(plan, random);
+    plan_faults(plan, random);
+}

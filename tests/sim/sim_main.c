@@ -5,6 +5,7 @@
  *
  *   sim --seeds 10000                     all rules on: every seed passes
  *   sim --seeds 10000 --off echo          without a rule: some do not
+ *   sim --seeds 10000 --with filling      a theme (sim_plan.h) in every seed
  *   sim --trace 325 --off restamp         one seed, every step
  *
  * The last lines say how often each outcome of the books came: what never comes is not tested.
@@ -67,15 +68,21 @@ struct tally {
 static void
 usage(FILE *out)
 {
-    (void)fputs("sim [--first N] [--seeds N] [--seconds N] [--off RULE]... [--bad-clock]\n"
-                "    [--expect-failure KIND]    all seeds from --first on, at most --seconds of "
-                "real time;\n"
-                "    with a kind until the first failure of it, which is success\n"
-                "sim --trace SEED [--off RULE]... [--bad-clock]    one seed, every step\n"
-                "rules:",
-                out);
+    (void)fputs(
+        "sim [--first N] [--seeds N] [--seconds N] [--off RULE]... [--with THEME]...\n"
+        "    [--bad-clock] [--expect-failure KIND]\n"
+        "        all seeds from --first on, at most --seconds of real time; with a kind until\n"
+        "        the first failure of it, which is success\n"
+        "sim --trace SEED [--off RULE]... [--with THEME]... [--bad-clock]\n"
+        "        one seed, every step\n"
+        "rules:",
+        out);
     for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
         (void)fprintf(out, " %s", rule_names[i].name);
+    }
+    (void)fputs("\nthemes:", out);
+    for (unsigned i = 0; i < SIM_THEME_MAX; i++) {
+        (void)fprintf(out, " %s", sim_theme_str(i));
     }
     (void)fputs("\nkinds of failure:", out);
     for (unsigned i = SIM_FAILURE_NONE + 1; i < SIM_FAILURE_MAX; i++) {
@@ -90,6 +97,18 @@ rule_by_name(const char *name)
     for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
         if (strcmp(rule_names[i].name, name) == 0) {
             return rule_names[i].rule;
+        }
+    }
+    usage(stderr);
+    exit(2);
+}
+
+static uint32_t
+theme_by_name(const char *name)
+{
+    for (unsigned i = 0; i < SIM_THEME_MAX; i++) {
+        if (strcmp(sim_theme_str(i), name) == 0) {
+            return UINT32_C(1) << i;
         }
     }
     usage(stderr);
@@ -125,15 +144,11 @@ static struct arguments
 parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"first", required_argument, NULL, 'f'},
-        {"seeds", required_argument, NULL, 's'},
-        {"seconds", required_argument, NULL, 't'},
-        {"off", required_argument, NULL, 'o'},
-        {"trace", required_argument, NULL, 'T'},
-        {"bad-clock", no_argument, NULL, 'b'},
-        {"expect-failure", required_argument, NULL, 'x'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"first", required_argument, NULL, 'f'},   {"seeds", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 't'}, {"off", required_argument, NULL, 'o'},
+        {"with", required_argument, NULL, 'w'},    {"trace", required_argument, NULL, 'T'},
+        {"bad-clock", no_argument, NULL, 'b'},     {"expect-failure", required_argument, NULL, 'x'},
+        {"help", no_argument, NULL, 'h'},          {0},
     };
     struct arguments arguments = {.seeds = 1000};
     int option;
@@ -151,6 +166,9 @@ parse(int argc, char **argv)
             break;
         case 'o':
             arguments.options.rules_off |= rule_by_name(optarg);
+            break;
+        case 'w':
+            arguments.options.themes |= theme_by_name(optarg);
             break;
         case 'T':
             arguments.first = number(optarg);

@@ -11,7 +11,11 @@ enum {
     MS = 1000,
     S = 1000 * 1000,
     TOMBSTONE_TTL_S = 3600,
+    THEME_CHANCE = 500,
+    THEME_SECOND_CHANCE = 150,
 };
+
+#define THEMES_STREAM UINT64_C(0x7468656D6573)
 
 static unsigned
 pick(struct sim_random *random, const unsigned *of, size_t count)
@@ -66,11 +70,55 @@ plan_faults(struct sim_plan *plan, struct sim_random *random)
     plan->clock_steps = PICK(random, 0, 0, 0, 1, 2);
 }
 
-void
-sim_plan_draw(struct sim_plan *plan, struct sim_random *random)
+/* --- themes --- */
+
+const char *
+sim_theme_str(enum sim_theme theme)
 {
-    *plan = (struct sim_plan){0};
+    static const char *const names[SIM_THEME_MAX] = {
+        [SIM_THEME_FILLING] = "filling",
+    };
+
+    return names[theme];
+}
+
+static void
+plan_filling(struct sim_plan *plan, struct sim_random *random)
+{
+    if (plan->zone_count == 1) {
+        plan->zone_count = 2;
+    }
+    plan->filling = (uint32_t)sim_random_between(random, 1, (1U << plan->region_count) - 1);
+}
+
+static void
+plan_themes(struct sim_plan *plan, struct sim_random *random)
+{
+    static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
+        [SIM_THEME_FILLING] = plan_filling,
+    };
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (sim_random_chance(random, i == 0 ? THEME_CHANCE : THEME_SECOND_CHANCE)) {
+            plan->themes |= UINT32_C(1) << sim_random_below(random, SIM_THEME_MAX);
+        }
+    }
+    for (unsigned i = 0; i < SIM_THEME_MAX; i++) {
+        if (sim_plan_has(plan, i)) {
+            plan_theme[i](plan, random);
+        }
+    }
+}
+
+void
+sim_plan_draw(struct sim_plan *plan, uint64_t seed, uint32_t themes, struct sim_random *random)
+{
+    struct sim_random themes_random;
+
+    *plan = (struct sim_plan){.themes = themes};
     plan_sizes(plan, random);
     plan_network(plan, random);
     plan_faults(plan, random);
+    sim_random_init(&themes_random, seed ^ THEMES_STREAM);
+    plan_themes(plan, &themes_random);
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The plan: what a seed does to its world, all drawn before time begins. sim_load.h schedules it.
+ *
+ * Half of the seeds have a theme, some two: something that most caches never meet, with checks of
+ * its own. Themes have a random stream of their own, so that a new one leaves the other seeds as
+ * they were.
  */
 #ifndef EVC_SIM_PLAN_H
 #define EVC_SIM_PLAN_H
@@ -13,6 +17,13 @@ struct sim_random;
 enum {
     SIM_LONG_TTL_S = 3600 /* outlives every run */
 };
+
+enum sim_theme {
+    SIM_THEME_FILLING, /* the last zone of some regions is written to and not read */
+    SIM_THEME_MAX,
+};
+
+const char *sim_theme_str(enum sim_theme theme);
 
 /** All chances per mille. */
 struct sim_plan {
@@ -37,8 +48,19 @@ struct sim_plan {
     unsigned zones_needed;
     unsigned recent_max; /* events a repair group remembers */
     bool has_bad_clock;  /* one proxy's clock is beyond the drift bound */
+    uint32_t themes;     /* bits by enum sim_theme */
+    uint32_t filling;    /* bits of regions */
 };
 
-void sim_plan_draw(struct sim_plan *plan, struct sim_random *random);
+static inline bool
+sim_plan_has(const struct sim_plan *plan, enum sim_theme theme)
+{
+    return plan->themes >> theme & 1;
+}
+
+/** Draws a plan. random: the world's, for what every seed has. themes: bits it is to have besides.
+ */
+void sim_plan_draw(struct sim_plan *plan, uint64_t seed, uint32_t themes,
+                   struct sim_random *random);
 
 #endif

@@ -324,13 +324,16 @@ void
 sim_port_init(struct sim_port *port, struct sim_process *process)
 {
     struct sim_world *world = process->world;
+    unsigned filling = world->plan.filling >> process->region & 1;
+    unsigned readable = world->plan.zone_count - filling;
 
     *port = (struct sim_port){
         .port =
             {
                 .submit = submit,
                 .zone_count = world->plan.zone_count,
-                .local_zone = (unsigned)sim_random_below(&world->random, world->plan.zone_count),
+                .local_zone = (unsigned)sim_random_below(&world->random, readable),
+                .write_only_count = filling,
             },
         .process = process,
     };

@@ -26,8 +26,10 @@ sim_proxy_start(struct sim_process *process)
 {
     struct sim_world *world = process->world;
     struct sim_proxy *proxy = calloc(1, sizeof(*proxy));
+    unsigned readable = evc_node_port_readable(&process->port.port);
+    unsigned needed = world->plan.zones_needed;
     struct evc_write_options write = {
-        .zones_needed = world->plan.zones_needed,
+        .zones_needed = needed < readable ? needed : readable,
         .timeout_us = WRITE_TIMEOUT_US,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
         .value_len_max = EVC_VALUE_LEN_MAX_DEFAULT,

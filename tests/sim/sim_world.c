@@ -139,7 +139,7 @@ sim_world_create(uint64_t seed, const struct sim_options *options, const char *d
     sim_time_init(&world->time);
     sim_random_init(&world->random, seed);
     sim_history_init(&world->history, world);
-    sim_plan_draw(&world->plan, &world->random);
+    sim_plan_draw(&world->plan, seed, options->themes, &world->random);
     world->plan.has_bad_clock = options->has_bad_clock;
     for (unsigned i = 0; i < world->plan.region_count; i++) {
         region_init(world, i, directory);

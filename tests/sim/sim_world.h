@@ -52,6 +52,7 @@ const char *sim_failure_str(enum sim_failure failure);
 
 struct sim_options {
     uint32_t rules_off;
+    uint32_t themes; /* that every seed has */
     bool has_bad_clock;
     bool is_tracing;
 };

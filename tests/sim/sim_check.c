@@ -307,5 +307,6 @@ sim_check_all(struct sim_world *world)
         return; /* a process that never rests has no books to look at */
     }
     sim_check_books(world);
+    sim_check_counting(world);
     check_keys(world);
 }

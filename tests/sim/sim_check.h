@@ -24,6 +24,10 @@ void sim_check_all(struct sim_world *world);
 /** The part of it that is about books; adds them up in the world. */
 void sim_check_books(struct sim_world *world);
 
+/** The part of it that is about INCR, DECR, APPEND and PREPEND: each had effect once, on what was
+ * there. */
+void sim_check_counting(struct sim_world *world);
+
 /** How many keys whose copies a node lost ended with two live values. */
 unsigned sim_check_lossy_differences(struct sim_world *world);
 

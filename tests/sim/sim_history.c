@@ -42,7 +42,7 @@ sim_history_find(const struct sim_history *history, unsigned key, evc_version ve
 }
 
 static struct sim_version *
-add(struct sim_history *history, const struct sim_command *command)
+add(struct sim_history *history, const struct sim_command *command, const struct sim_item *over)
 {
     struct sim_version *version = &history->versions[history->version_count];
 
@@ -62,6 +62,11 @@ add(struct sim_history *history, const struct sim_command *command)
         .landed_us = history->world->time.now_us,
     };
     memcpy(version->value, command->value, command->value_len);
+    if (over) {
+        version->has_over = true;
+        version->over_len = over->value_len;
+        memcpy(version->over, over->value, over->value_len);
+    }
     return version;
 }
 
@@ -101,13 +106,13 @@ is_burial(const struct sim_history *history, const struct sim_version *version,
 
 void
 sim_history_note_stored(struct sim_history *history, const struct sim_node *node,
-                        const struct sim_command *command)
+                        const struct sim_command *command, const struct sim_item *over)
 {
     struct sim_version *version = find(history, command->key, command->version);
 
     check_drift(history, node, command);
     if (!version) {
-        add(history, command);
+        add(history, command, over);
         return;
     }
     if (!is_same_content(version, command) && !is_burial(history, version, command)) {

@@ -25,6 +25,10 @@ struct sim_write {
     uint64_t started_us;
     bool is_answered, is_acked; /* acked: the application was told that it took effect */
     evc_version version;        /* once answered */
+    uint64_t delta;             /* INCR, DECR */
+    char letter;                /* APPEND, PREPEND: what is added; no other write has it */
+    bool is_created;            /* as answered: there was nothing to build on */
+    uint64_t number;            /* INCR, DECR: as answered */
 };
 
 struct sim_version {
@@ -36,6 +40,9 @@ struct sim_version {
     bool has_ttl;       /* and is no tombstone */
     uint64_t first_us;  /* when it first reached a node */
     uint64_t landed_us; /* when it last did by an unconditional write */
+    bool has_over;      /* it first replaced something: this */
+    size_t over_len;
+    char over[SIM_VALUE_MAX];
 };
 
 struct sim_history {
@@ -52,8 +59,9 @@ void sim_history_init(struct sim_history *history, struct sim_world *world);
 /** Writes are numbered from 0; the number is in the value. */
 struct sim_write *sim_history_begin_write(struct sim_history *history);
 
+/** over: what is being replaced, NULL for nothing. */
 void sim_history_note_stored(struct sim_history *history, const struct sim_node *node,
-                             const struct sim_command *command);
+                             const struct sim_command *command, const struct sim_item *over);
 void sim_history_note_lost(struct sim_history *history, const struct sim_node *node, unsigned key);
 
 /** NULL: no node ever had it. */

@@ -18,6 +18,9 @@ enum {
     AFTER_LAST_WRITE_US = 3 * S, /* faults go on for so long */
     SHORT_TTL_END_US = 60 * S,   /* after the last fault; by then it has run out everywhere */
     BAD_CLOCK_US = 120 * S,
+    COUNTING_CHANCE = 600,
+    VIVIFIES_CHANCE = 300,
+    DELTA_MAX = 20,
 };
 
 /* --- writes --- */
@@ -43,6 +46,17 @@ any_kind(struct sim_random *random)
     return kinds[sim_random_below(random, sizeof(kinds) / sizeof(kinds[0]))];
 }
 
+static enum evc_write_kind
+any_counting_kind(struct sim_random *random)
+{
+    static const enum evc_write_kind kinds[] = {EVC_WRITE_INCR, EVC_WRITE_INCR, EVC_WRITE_DECR,
+                                                EVC_WRITE_APPEND, EVC_WRITE_PREPEND};
+
+    return sim_random_chance(random, COUNTING_CHANCE)
+               ? kinds[sim_random_below(random, sizeof(kinds) / sizeof(kinds[0]))]
+               : any_kind(random);
+}
+
 /** What an application would have got with `gets` a moment ago. */
 static uint64_t
 seen_by_application(struct sim_world *world, const struct sim_process *process, unsigned key)
@@ -54,32 +68,68 @@ seen_by_application(struct sim_world *world, const struct sim_process *process, 
     return item ? item->cas : 1;
 }
 
+/** What it brings: a number where there is counting, a letter of its own to append. */
+static size_t
+compose_value(const struct sim_world *world, const struct sim_write *write, unsigned number,
+              char ret[SIM_VALUE_MAX])
+{
+    switch (write->kind) {
+    case EVC_WRITE_DELETE:
+    case EVC_WRITE_TOUCH:
+    case EVC_WRITE_INCR:
+    case EVC_WRITE_DECR:
+        return 0;
+    case EVC_WRITE_APPEND:
+    case EVC_WRITE_PREPEND:
+        ret[0] = write->letter;
+        return 1;
+    case EVC_WRITE_SET:
+    case EVC_WRITE_ADD:
+    case EVC_WRITE_REPLACE:
+    case EVC_WRITE_CAS:
+    case EVC_WRITE_KIND_MAX:
+        break;
+    }
+    return (size_t)snprintf(ret, SIM_VALUE_MAX,
+                            sim_plan_has(&world->plan, SIM_THEME_COUNTING) ? "%u" : "w%u", number);
+}
+
 static void
 on_write(void *ctx, uint64_t arg)
 {
     struct sim_world *world = ctx;
     struct sim_process *process = any_proxy(world);
-    enum evc_write_kind kind = any_kind(&world->random);
+    enum evc_write_kind kind = sim_plan_has(&world->plan, SIM_THEME_COUNTING)
+                                   ? any_counting_kind(&world->random)
+                                   : any_kind(&world->random);
     unsigned key = (unsigned)sim_random_below(&world->random, world->plan.key_count);
     unsigned number = world->history.write_count;
     char value[SIM_VALUE_MAX];
     struct evc_write_request request = {.kind = kind, .key = sim_world_key(key)};
+    struct sim_write *write;
 
     (void)arg;
     if (!process->is_alive) {
         return;
     }
-    *sim_history_begin_write(&world->history) = (struct sim_write){
+    write = sim_history_begin_write(&world->history);
+    *write = (struct sim_write){
         .kind = kind,
         .region = process->region,
         .proxy = process->index,
         .key = key,
         .started_us = world->time.now_us,
+        .letter = (char)('A' + number),
     };
     if (kind != EVC_WRITE_DELETE && kind != EVC_WRITE_TOUCH) {
-        request.value.len = (size_t)snprintf(value, sizeof(value), "w%u", number);
+        request.value.len = compose_value(world, write, number, value);
         request.value.ptr = value;
         request.client_flags = number;
+    }
+    if (sim_plan_has(&world->plan, SIM_THEME_COUNTING)) {
+        write->delta = request.delta = sim_random_between(&world->random, 1, DELTA_MAX);
+        request.vivifies = sim_random_chance(&world->random, VIVIFIES_CHANCE);
+        request.initial = number;
     }
     if (sim_random_chance(&world->random, world->plan.ttl_chance)) {
         request.exptime = world->plan.ttl_s;

@@ -107,6 +107,7 @@ store(struct sim_node *node, const struct sim_command *command)
 {
     struct sim_item *item = &node->items[command->key];
 
+    sim_history_note_stored(&node->world->history, node, command, item_now(node, command->key));
     *item = (struct sim_item){
         .is_there = true,
         .cas = command->version,
@@ -115,7 +116,6 @@ store(struct sim_node *node, const struct sim_command *command)
         .value_len = command->value_len,
     };
     memcpy(item->value, command->value, command->value_len);
-    sim_history_note_stored(&node->world->history, node, command);
 }
 
 void

@@ -17,6 +17,7 @@ enum {
     SIM_NODES_PER_ZONE_MAX = 2,
     SIM_KEY_MAX = 3,
     SIM_VALUE_MAX = 32,
+    SIM_VALUE_GROWN_MAX = 10, /* what append and prepend may make */
 };
 
 struct sim_world;

@@ -77,6 +77,7 @@ sim_theme_str(enum sim_theme theme)
 {
     static const char *const names[SIM_THEME_MAX] = {
         [SIM_THEME_FILLING] = "filling",
+        [SIM_THEME_COUNTING] = "counting",
     };
 
     return names[theme];
@@ -104,7 +105,7 @@ plan_themes(struct sim_plan *plan, struct sim_random *random)
         }
     }
     for (unsigned i = 0; i < SIM_THEME_MAX; i++) {
-        if (sim_plan_has(plan, i)) {
+        if (sim_plan_has(plan, i) && plan_theme[i]) {
             plan_theme[i](plan, random);
         }
     }

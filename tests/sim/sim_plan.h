@@ -3,8 +3,8 @@
  * The plan: what a seed does to its world, all drawn before time begins. sim_load.h schedules it.
  *
  * Half of the seeds have a theme, some two: something that most caches never meet, with checks of
- * its own. Themes have a random stream of their own, so that a new one leaves the other seeds as
- * they were.
+ * its own. Themes have a random stream of their own, so that a new one leaves the seeds
+ * without any as they were.
  */
 #ifndef EVC_SIM_PLAN_H
 #define EVC_SIM_PLAN_H
@@ -19,7 +19,8 @@ enum {
 };
 
 enum sim_theme {
-    SIM_THEME_FILLING, /* the last zone of some regions is written to and not read */
+    SIM_THEME_FILLING,  /* the last zone of some regions is written to and not read */
+    SIM_THEME_COUNTING, /* values are numbers that are counted, and texts that grow */
     SIM_THEME_MAX,
 };
 

@@ -32,7 +32,7 @@ sim_proxy_start(struct sim_process *process)
         .zones_needed = needed < readable ? needed : readable,
         .timeout_us = WRITE_TIMEOUT_US,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
-        .value_len_max = EVC_VALUE_LEN_MAX_DEFAULT,
+        .value_len_max = SIM_VALUE_GROWN_MAX,
         .rules_off = world->options.rules_off,
     };
     struct evc_apply_options apply = {
@@ -56,7 +56,7 @@ static bool
 tells_of_effect(enum evc_write_result result, enum evc_write_kind kind)
 {
     return result == EVC_WRITE_STORED || result == EVC_WRITE_DELETED ||
-           result == EVC_WRITE_TOUCHED ||
+           result == EVC_WRITE_TOUCHED || result == EVC_WRITE_COUNTED ||
            (result == EVC_WRITE_NOT_FOUND && kind == EVC_WRITE_DELETE);
 }
 
@@ -76,6 +76,8 @@ on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
     write->is_answered = true;
     write->is_acked = tells_of_effect(answer->result, write->kind) && answer->version != 0;
     write->version = answer->version;
+    write->is_created = answer->is_created;
+    write->number = answer->number;
     sim_world_say(process->world, "%s: write %" PRIu64 " answered %s as %" PRIx64, process->name,
                   tag, results[answer->result], answer->version);
 }

@@ -56,6 +56,7 @@ sim_failure_str(enum sim_failure failure)
         [SIM_FAILURE_COPIES] = "copies differ",
         [SIM_FAILURE_NEWEST] = "newest is lost",
         [SIM_FAILURE_CONTENTS] = "two contents",
+        [SIM_FAILURE_COUNT] = "counted wrongly",
         [SIM_FAILURE_DRIFT] = "drift bound passed",
         [SIM_FAILURE_BOOKS] = "books are open",
         [SIM_FAILURE_RECORD] = "record is corrupt",

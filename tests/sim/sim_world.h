@@ -42,6 +42,7 @@ enum sim_failure {
     SIM_FAILURE_COPIES,   /* differ */
     SIM_FAILURE_NEWEST,   /* what was acknowledged is not what is left */
     SIM_FAILURE_CONTENTS, /* one version has two */
+    SIM_FAILURE_COUNT,    /* of something appended or counted: not once, or not on what was there */
     SIM_FAILURE_DRIFT,    /* a version beyond the bound got in */
     SIM_FAILURE_BOOKS,    /* do not close */
     SIM_FAILURE_RECORD,   /* is corrupt */

@@ -379,6 +379,7 @@ start_destination(struct evc_relay *relay, struct evc_destination *destination, 
                          &destination->link.ship_link,
                          &(struct evc_ship_options){
                              .config = config,
+                             .region = (uint8_t)relay->options.region,
                              .destination = (uint8_t)region,
                              .items_max = EVC_SHIP_ITEMS_MAX_DEFAULT,
                              .read_timeout_us = config->read_timeout_ms * 1000,

@@ -403,10 +403,24 @@ evc_ship_has_room(const struct evc_ship *ship, unsigned count)
     return ship->pool.in_use + count <= ship->options.items_max;
 }
 
+/**
+ * Where nothing is read, nobody would notice that an older write, of another writer, has buried a
+ * newer one here: when one is coalesced with the other, or may have overtaken it.
+ */
+static void
+ask_unread(struct evc_ship_item *item, evc_version version, bool may_be_buried)
+{
+    if (item->is_delete_only && may_be_buried) {
+        evc_ship_ask_for_repair(item, version, 0);
+    }
+}
+
 /** Of two events of one key the newer stays; the other is spoken for. */
 static void
 coalesce(struct evc_ship_item *item, struct evc_ship_event *kept, struct evc_ship_event *arrived)
 {
+    ask_unread(item, arrived->version > kept->version ? arrived->version : kept->version,
+               evc_version_writer(kept->version) != evc_version_writer(arrived->version));
     if (arrived->version > kept->version) {
         struct evc_ship_event older = *kept;
 
@@ -443,6 +457,7 @@ take_event(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_sli
         item->next = *arrived;
         item->next_must_go = is_echo;
     }
+    ask_unread(item, arrived->version, (arrived->flags & EVC_EVENT_CARRIED) != 0);
     note_stale(item, arrived);
 }
 
@@ -484,6 +499,8 @@ evc_ship_offer(struct evc_ship *ship, struct evc_batch *batch, const struct evc_
         policy = evc_config_policy_of(ship->options.config, event->key.ptr, event->key.len);
     }
     if ((event->flags & EVC_EVENT_REPAIR) || policy == EVC_POLICY_NONE ||
+        (policy == EVC_POLICY_INVALIDATE &&
+         evc_version_region(event->version) == ship->options.destination) ||
         ((event->flags & EVC_EVENT_CARRIED) && event->only != ship->options.destination)) {
         end_event(ship, evc_hash_key(event->key), &arrived, 0, EVC_OUTCOME_FILTERED);
         return;
@@ -530,10 +547,12 @@ evc_ship_on_reply(struct evc_ship *ship, uint32_t opaque, enum evc_apply_result 
 {
     struct evc_ship_item *item = item_of_entry(evc_key_table_at(&ship->table, opaque));
 
-    (void)newest; /* the receiver announces it itself (echo) */
     if (!item || item->state != EVC_SHIP_SENT) {
         return;
     }
+    /* The receiver announces what is newer itself (echo), but has no value for us to read. */
+    ask_unread(item, newest,
+               result == EVC_APPLY_BEHIND && evc_version_region(newest) == ship->options.region);
     if (result == EVC_APPLY_FAILED) {
         evc_ship_retry_later(item);
     } else {

@@ -21,6 +21,10 @@
  * failed for abandon_after_us in all is given up, and so is one more than half of items_max that
  * wait: what a dead node holds up must not take the room of all others.
  *
+ * Invalidated keys are sent as deletes of the event's version, without reading, but never to the
+ * region that wrote it: there it is no delete. A receiver that has the delete of something newer
+ * that this region wrote says that it may have been buried here: that asks for repair.
+ *
  * Rules kept here: newest; gone; newer read and older read (a repair event through the sink).
  * Values are never kept: each attempt reads again and composes straight into the link's buffer.
  */
@@ -53,7 +57,8 @@ struct evc_ship_link {
 
 struct evc_ship_options {
     const struct evc_config *config; /* policies; NULL: copy everything */
-    uint8_t destination;             /* the region's index */
+    uint8_t region;                  /* the index of this one */
+    uint8_t destination;             /* the index of the other */
     uint32_t items_max;
     uint32_t read_timeout_us;
     uint32_t retry_min_ms, retry_max_ms;

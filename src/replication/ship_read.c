@@ -60,8 +60,8 @@ send_tombstone(struct evc_ship_item *item, evc_version version)
                        });
 }
 
-static void
-ask_for_repair(struct evc_ship_item *item, evc_version version, uint8_t flags)
+void
+evc_ship_ask_for_repair(struct evc_ship_item *item, evc_version version, uint8_t flags)
 {
     struct evc_event event = {
         .op = EVC_EVENT_SET,
@@ -86,11 +86,11 @@ send_found(struct evc_ship_item *item, const struct evc_node_reply *found)
     evc_version wanted = item->current.version;
 
     if (version < wanted && EVC_RULE_IS_ON(ship->options, EVC_RULE_OLDER_READ)) {
-        ask_for_repair(item, wanted, EVC_EVENT_RESHIP);
+        evc_ship_ask_for_repair(item, wanted, EVC_EVENT_RESHIP);
     }
     if (version > wanted && evc_version_writer(version) != evc_version_writer(wanted) &&
         EVC_RULE_IS_ON(ship->options, EVC_RULE_NEWER_READ)) {
-        ask_for_repair(item, version, 0);
+        evc_ship_ask_for_repair(item, version, 0);
     }
     if (version == 0) {
         /* A plain client wrote over it on the node, or a clock far ahead did: nothing to send until

@@ -87,6 +87,9 @@ evc_ship_item_key(const struct evc_ship_item *item)
 /** An attempt at an item's current event. The item may be gone when this returns. */
 void evc_ship_start(struct evc_ship_item *item);
 
+/** Asks the region's own relay to compare the zones of the key; flags: more than REPAIR. */
+void evc_ship_ask_for_repair(struct evc_ship_item *item, evc_version version, uint8_t flags);
+
 void evc_ship_make_active(struct evc_ship_item *item, enum evc_ship_state state);
 void evc_ship_make_ready(struct evc_ship_item *item);
 

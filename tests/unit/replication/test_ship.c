@@ -392,6 +392,41 @@ test_ship__policies__filter_and_invalidate_by_prefix(void **state)
     assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
 }
 
+/** A tombstone of a region's own version would come to stand beside its value there. */
+static void
+test_ship__invalidated_version_of_the_destination__is_not_sent_back(void **state)
+{
+    struct evc_config_policy policy = {.prefix = (char *)"row:",
+                                       .replicate = EVC_POLICY_INVALIDATE};
+    struct evc_config config = {.policies = &policy, .policies_count = 1};
+    evc_version version = version_of(1, 1) | evc_version_writer_make(DESTINATION, 0);
+
+    (void)state;
+    make_ship(&config);
+    offer(
+        &(struct evc_event){.key = EVC_SLICE("row:1"), .op = EVC_EVENT_DELETE, .version = version});
+    assert_int_equal(f.sent_count, 0);
+    assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 1);
+}
+
+/** The value is read for nobody: that it was buried here, only the receiver can tell. */
+static void
+test_ship__invalidation_behind_our_own_version__asks_for_repair(void **state)
+{
+    struct evc_config_policy policy = {.prefix = (char *)"row:",
+                                       .replicate = EVC_POLICY_INVALIDATE};
+    struct evc_config config = {.policies = &policy, .policies_count = 1};
+
+    (void)state;
+    make_ship(&config);
+    offer(&(struct evc_event){.key = EVC_SLICE("row:1"), .version = version_of(1, 1)});
+    evc_ship_on_reply(f.ship, f.sent[0].opaque, EVC_APPLY_BEHIND, version_of(2, 2));
+    assert_int_equal(outcome(EVC_OUTCOME_BEHIND), 1);
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(f.sink.events[0].flags, EVC_EVENT_REPAIR);
+    assert_true(f.sink.events[0].version == version_of(2, 2));
+}
+
 /** The first event and the first value that leaves are looked at, and stand for 16. */
 static void
 test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered(void **state)
@@ -756,6 +791,8 @@ main(void)
         CASE(test_ship__expired_on_the_way__is_sent_as_a_delete),
         CASE(test_ship__repair_request__is_not_for_other_regions),
         CASE(test_ship__policies__filter_and_invalidate_by_prefix),
+        CASE(test_ship__invalidated_version_of_the_destination__is_not_sent_back),
+        CASE(test_ship__invalidation_behind_our_own_version__asks_for_repair),
         CASE(test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered),
         CASE(test_ship__value_is_rejected__is_abandoned_at_once),
         CASE(test_ship__receiver_fails__is_sent_again_after_a_while_then_abandoned),

@@ -8,8 +8,7 @@
 #include "sim_world.h"
 
 enum {
-    EXPIRY_DIFFERENCE_US_MAX = 15 * 1000 * 1000,
-    MINTED_MS_MAX = 90 * 1000, /* after the start, by any clock but one that is far ahead */
+    EXPIRY_DIFFERENCE_US_MAX = 15 * 1000 * 1000
 };
 
 /* --- rest --- */
@@ -103,19 +102,36 @@ has_run_out(struct sim_world *world, unsigned key, const struct sim_item *a,
 }
 
 static void
-check_copies(struct sim_world *world, unsigned key)
+check_copies(struct sim_world *world, unsigned key, struct sim_scope scope)
 {
-    const struct sim_item *first = live_copy(world, 0, 0, key);
+    const struct sim_item *first = live_copy(world, scope.first, 0, key);
 
-    for (unsigned region = 0; region < world->plan.region_count; region++) {
+    for (unsigned region = scope.first; region < scope.end; region++) {
         for (unsigned zone = 0; zone < world->plan.zone_count; zone++) {
             const struct sim_item *copy = live_copy(world, region, zone, key);
 
             say_item(world, "end:", region, zone, key);
             if (!is_same(first, copy) && !has_run_out(world, key, first, copy)) {
-                sim_world_fail(world, SIM_FAILURE_COPIES, "key-%u, between r0 z0 and r%u z%u", key,
-                               region, zone);
+                sim_world_fail(world, SIM_FAILURE_COPIES, "key-%u, between r%u z0 and r%u z%u", key,
+                               scope.first, region, zone);
             }
+        }
+    }
+}
+
+/** Of a key that is deleted abroad only the newest may live, and only where it was written. */
+static void
+check_invalidated(struct sim_world *world, unsigned key)
+{
+    const struct sim_item *newest =
+        sim_check_newest_copy(world, key, (struct sim_scope){.end = world->plan.region_count});
+
+    for (unsigned region = 0; region < world->plan.region_count; region++) {
+        const struct sim_item *copy = live_copy(world, region, 0, key);
+
+        if (copy && newest && copy->cas != newest->cas && !had_short_ttl(world, key)) {
+            sim_world_fail(world, SIM_FAILURE_COPIES, "key-%u lives in r%u, the newest is %" PRIx64,
+                           key, region, newest->cas);
         }
     }
 }
@@ -136,155 +152,33 @@ sim_check_lossy_differences(struct sim_world *world)
             first = first ? first : item;
             differs |= item && !is_same(first, item);
         }
-        count += differs && world->history.key_lost_content[key];
+        count += differs && world->history.key_lost_content[key] &&
+                 world->plan.policies[key] == EVC_POLICY_COPY;
     }
     return count;
 }
 
-/* --- newest --- */
-
-/** Whether it was minted while a clock was far ahead: it may count for nothing. Writes end long
- * before the wall gets to what those of such a clock have. */
-static bool
-is_of_bad_clock(evc_version version)
-{
-    return !evc_version_is_sane(version, SIM_UNIX_START_US / 1000, MINTED_MS_MAX);
-}
-
-/** Whether what a bad clock minted for the key has landed since then. */
-static bool
-has_bad_since(const struct sim_world *world, unsigned key, uint64_t since_us)
-{
-    for (unsigned i = 0; i < world->history.version_count; i++) {
-        const struct sim_version *version = &world->history.versions[i];
-
-        if (version->key == key && is_of_bad_clock(version->version) &&
-            (version->first_us >= since_us || version->landed_us >= since_us)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** The newest any zone has of a key, tombstones included; NULL: nothing anywhere. */
-static const struct sim_item *
-newest_copy(struct sim_world *world, unsigned key)
-{
-    const struct sim_item *newest = NULL;
-
-    for (unsigned i = 0; i < world->plan.region_count * world->plan.zone_count; i++) {
-        const struct sim_item *item = sim_node_item(
-            sim_world_node(world, i / world->plan.zone_count, i % world->plan.zone_count, key),
-            key);
-
-        if (item && !is_of_bad_clock(item->cas) && (!newest || item->cas > newest->cas)) {
-            newest = item;
-        }
-    }
-    return newest;
-}
-
-static const struct sim_write *
-newest_acked(const struct sim_world *world, unsigned key)
-{
-    const struct sim_write *newest = NULL;
-
-    for (unsigned i = 0; i < world->history.write_count; i++) {
-        const struct sim_write *write = &world->history.writes[i];
-
-        if (write->key == key && write->is_acked && !is_of_bad_clock(write->version) &&
-            (!newest || write->version > newest->version)) {
-            newest = write;
-        }
-    }
-    return newest;
-}
-
-/**
- * Whether a write was the newest in time as well as by version: nothing newer had landed when it
- * began (else a slow clock made it lose), and nothing older landed afterwards (else that has buried
- * it).
- */
-static bool
-is_clean(const struct sim_world *world, const struct sim_write *write)
-{
-    for (unsigned i = 0; i < world->history.version_count; i++) {
-        const struct sim_version *other = &world->history.versions[i];
-
-        if (other->key == write->key && !is_of_bad_clock(other->version) &&
-            ((other->version < write->version && other->landed_us >= write->started_us) ||
-             (other->version > write->version && other->first_us < write->started_us))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
-has_content(const struct sim_version *version, const struct sim_item *item)
-{
-    return version->client_flags == item->client_flags && version->value_len == item->value_len &&
-           memcmp(version->value, item->value, item->value_len) == 0;
-}
-
-/** Whether the content was written under this version or a newer one by a writer. */
-static bool
-is_content_since(const struct sim_world *world, const struct sim_item *item, unsigned key,
-                 evc_version since)
-{
-    for (unsigned i = 0; i < world->history.version_count; i++) {
-        const struct sim_version *version = &world->history.versions[i];
-
-        if (version->key == key && version->version >= since &&
-            !sim_version_is_restamp(version->version) && has_content(version, item)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** Whether the repair groups remember every event: what was buried and is forgotten stays buried.
- */
-static bool
-remembers_all(const struct sim_world *world)
-{
-    return world->plan.recent_max >= SIM_WRITES_MAX;
-}
-
-/** Whether what was newest may have had a short time to live: then anything may have come after it.
- */
-static bool
-may_have_run_out(const struct sim_world *world, const struct sim_write *write)
-{
-    for (unsigned i = 0; i < world->history.version_count; i++) {
-        const struct sim_version *version = &world->history.versions[i];
-
-        if (version->key == write->key && version->version >= write->version && version->has_ttl) {
-            return world->plan.ttl_s < SIM_LONG_TTL_S;
-        }
-    }
-    return false;
-}
-
 static void
-check_newest(struct sim_world *world, unsigned key)
+check_key(struct sim_world *world, unsigned key)
 {
-    const struct sim_write *acked = newest_acked(world, key);
-    const struct sim_item *newest = newest_copy(world, key);
-    bool clean;
+    struct sim_scope all = {.end = world->plan.region_count};
+    enum evc_policy policy = world->plan.policies[key];
 
-    if (!acked || may_have_run_out(world, acked) || has_bad_since(world, key, acked->started_us)) {
-        return;
+    for (unsigned region = 0; policy != EVC_POLICY_COPY && region < all.end; region++) {
+        struct sim_scope one = {.first = region, .end = region + 1};
+
+        check_copies(world, key, one);
+        if (policy == EVC_POLICY_NONE) {
+            sim_check_newest(world, key, one);
+        }
     }
-    clean = is_clean(world, acked);
-    if ((clean || remembers_all(world)) && (!newest || newest->cas < acked->version)) {
-        sim_world_fail(world, SIM_FAILURE_NEWEST,
-                       "of key-%u only %" PRIx64 " is left, acknowledged was %" PRIx64, key,
-                       newest ? newest->cas : 0, acked->version);
-    } else if (clean && !is_content_since(world, newest, key, acked->version)) {
-        sim_world_fail(world, SIM_FAILURE_NEWEST,
-                       "what key-%u holds is older than the acknowledged %" PRIx64, key,
-                       acked->version);
+    if (policy == EVC_POLICY_COPY) {
+        check_copies(world, key, all);
+    } else if (policy == EVC_POLICY_INVALIDATE) {
+        check_invalidated(world, key);
+    }
+    if (policy != EVC_POLICY_NONE) {
+        sim_check_newest(world, key, all);
     }
 }
 
@@ -293,8 +187,7 @@ check_keys(struct sim_world *world)
 {
     for (unsigned key = 0; key < world->plan.key_count; key++) {
         if (!world->history.key_lost_content[key]) {
-            check_copies(world, key);
-            check_newest(world, key);
+            check_key(world, key);
         }
     }
 }

@@ -100,8 +100,30 @@ is_burial(const struct sim_history *history, const struct sim_version *version,
     bool may_be_gone =
         history->key_lost_content[command->key] || history->world->plan.ttl_s < SIM_LONG_TTL_S;
 
-    return may_be_gone &&
-           (command->client_flags == EVC_TOMBSTONE_FLAGS || sim_version_is_tombstone(version));
+    return may_be_gone && (sim_command_is_tombstone(command) || sim_version_is_tombstone(version));
+}
+
+/** Abroad it is deleted under the version it has at home. */
+static bool
+is_invalidation(const struct sim_history *history, const struct sim_node *node,
+                const struct sim_command *command)
+{
+    return history->world->plan.policies[command->key] == EVC_POLICY_INVALIDATE &&
+           evc_version_region(command->version) != node->region &&
+           sim_command_is_tombstone(command);
+}
+
+static void
+check_policy(const struct sim_history *history, const struct sim_node *node,
+             const struct sim_command *command)
+{
+    enum evc_policy policy = history->world->plan.policies[command->key];
+
+    if (policy != EVC_POLICY_COPY && evc_version_region(command->version) != node->region &&
+        !is_invalidation(history, node, command)) {
+        sim_world_fail(history->world, SIM_FAILURE_POLICY, "version %" PRIx64 " of key-%u in r%u",
+                       command->version, command->key, node->region);
+    }
 }
 
 void
@@ -111,11 +133,13 @@ sim_history_note_stored(struct sim_history *history, const struct sim_node *node
     struct sim_version *version = find(history, command->key, command->version);
 
     check_drift(history, node, command);
+    check_policy(history, node, command);
     if (!version) {
         add(history, command, over);
         return;
     }
-    if (!is_same_content(version, command) && !is_burial(history, version, command)) {
+    if (!is_same_content(version, command) && !is_burial(history, version, command) &&
+        !is_invalidation(history, node, command)) {
         sim_world_fail(history->world, SIM_FAILURE_CONTENTS, "version %" PRIx64 " of key-%u",
                        command->version, command->key);
     }
@@ -135,6 +159,12 @@ bool
 sim_version_is_tombstone(const struct sim_version *version)
 {
     return version->client_flags == EVC_TOMBSTONE_FLAGS && version->value_len == 0;
+}
+
+bool
+sim_command_is_tombstone(const struct sim_command *command)
+{
+    return command->client_flags == EVC_TOMBSTONE_FLAGS && command->value_len == 0;
 }
 
 bool

@@ -68,6 +68,7 @@ void sim_history_note_lost(struct sim_history *history, const struct sim_node *n
 const struct sim_version *sim_history_find(const struct sim_history *history, unsigned key,
                                            evc_version version);
 
+bool sim_command_is_tombstone(const struct sim_command *command);
 bool sim_version_is_tombstone(const struct sim_version *version);
 
 /** Whether a relay minted it, for a restamp, not a writer. */

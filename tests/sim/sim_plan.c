@@ -78,6 +78,7 @@ sim_theme_str(enum sim_theme theme)
     static const char *const names[SIM_THEME_MAX] = {
         [SIM_THEME_FILLING] = "filling",
         [SIM_THEME_COUNTING] = "counting",
+        [SIM_THEME_POLICIES] = "policies",
     };
 
     return names[theme];
@@ -93,10 +94,20 @@ plan_filling(struct sim_plan *plan, struct sim_random *random)
 }
 
 static void
+plan_policies(struct sim_plan *plan, struct sim_random *random)
+{
+    for (unsigned key = 0; key < SIM_KEY_MAX; key++) {
+        plan->policies[key] = PICK(random, EVC_POLICY_INVALIDATE, EVC_POLICY_INVALIDATE,
+                                   EVC_POLICY_NONE, key == 0 ? EVC_POLICY_NONE : EVC_POLICY_COPY);
+    }
+}
+
+static void
 plan_themes(struct sim_plan *plan, struct sim_random *random)
 {
     static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
         [SIM_THEME_FILLING] = plan_filling,
+        [SIM_THEME_POLICIES] = plan_policies,
     };
 
     for (unsigned i = 0; i < 2; i++) {

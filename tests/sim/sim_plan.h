@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sim_node.h"
+#include "topology/config.h"
+
 struct sim_random;
 
 enum {
@@ -21,6 +24,7 @@ enum {
 enum sim_theme {
     SIM_THEME_FILLING,  /* the last zone of some regions is written to and not read */
     SIM_THEME_COUNTING, /* values are numbers that are counted, and texts that grow */
+    SIM_THEME_POLICIES, /* some keys are not copied, but deleted abroad or left alone */
     SIM_THEME_MAX,
 };
 
@@ -51,6 +55,7 @@ struct sim_plan {
     bool has_bad_clock;  /* one proxy's clock is beyond the drift bound */
     uint32_t themes;     /* bits by enum sim_theme */
     uint32_t filling;    /* bits of regions */
+    enum evc_policy policies[SIM_KEY_MAX];
 };
 
 static inline bool

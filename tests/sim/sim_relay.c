@@ -71,6 +71,8 @@ start_ship(struct sim_process *process, struct relay_group *group, unsigned regi
 {
     const struct sim_world *world = process->world;
     struct evc_ship_options options = {
+        .config = &world->config,
+        .region = (uint8_t)process->region,
         .destination = (uint8_t)region,
         .items_max = ITEMS_MAX,
         .read_timeout_us = ZONE_TIMEOUT_US,

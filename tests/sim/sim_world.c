@@ -57,6 +57,7 @@ sim_failure_str(enum sim_failure failure)
         [SIM_FAILURE_NEWEST] = "newest is lost",
         [SIM_FAILURE_CONTENTS] = "two contents",
         [SIM_FAILURE_COUNT] = "counted wrongly",
+        [SIM_FAILURE_POLICY] = "policy is ignored",
         [SIM_FAILURE_DRIFT] = "drift bound passed",
         [SIM_FAILURE_BOOKS] = "books are open",
         [SIM_FAILURE_RECORD] = "record is corrupt",
@@ -117,6 +118,23 @@ region_init(struct sim_world *world, unsigned index, const char *directory)
 }
 
 static void
+policies_init(struct sim_world *world)
+{
+    static char prefixes[SIM_KEY_MAX][8] = {"key-0", "key-1", "key-2"};
+
+    for (unsigned key = 0; key < SIM_KEY_MAX; key++) {
+        world->policies[key] = (struct evc_config_policy){
+            .prefix = prefixes[key],
+            .replicate = world->plan.policies[key],
+        };
+    }
+    world->config = (struct evc_config){
+        .policies = world->policies,
+        .policies_count = sim_plan_has(&world->plan, SIM_THEME_POLICIES) ? SIM_KEY_MAX : 0,
+    };
+}
+
+static void
 region_start(struct sim_region *region)
 {
     for (unsigned i = 0; i < SIM_PROXY_MAX; i++) {
@@ -142,6 +160,7 @@ sim_world_create(uint64_t seed, const struct sim_options *options, const char *d
     sim_history_init(&world->history, world);
     sim_plan_draw(&world->plan, seed, options->themes, &world->random);
     world->plan.has_bad_clock = options->has_bad_clock;
+    policies_init(world);
     for (unsigned i = 0; i < world->plan.region_count; i++) {
         region_init(world, i, directory);
     }

@@ -43,6 +43,7 @@ enum sim_failure {
     SIM_FAILURE_NEWEST,   /* what was acknowledged is not what is left */
     SIM_FAILURE_CONTENTS, /* one version has two */
     SIM_FAILURE_COUNT,    /* of something appended or counted: not once, or not on what was there */
+    SIM_FAILURE_POLICY,   /* something came to a region that should not */
     SIM_FAILURE_DRIFT,    /* a version beyond the bound got in */
     SIM_FAILURE_BOOKS,    /* do not close */
     SIM_FAILURE_RECORD,   /* is corrupt */
@@ -74,6 +75,8 @@ struct sim_world {
     struct sim_time time;
     struct sim_plan plan;
     struct sim_history history;
+    struct evc_config_policy policies[SIM_KEY_MAX];
+    struct evc_config config; /* the policies, if there are any */
     struct sim_region regions[SIM_REGION_MAX];
     struct evc_list conns;    /* every connection to a node there ever was */
     struct evc_list requests; /* on their way */

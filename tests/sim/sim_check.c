@@ -8,7 +8,9 @@
 #include "sim_world.h"
 
 enum {
-    EXPIRY_DIFFERENCE_US_MAX = 15 * 1000 * 1000
+    EXPIRY_DIFFERENCE_US_MAX = 15 * 1000 * 1000,
+    /* A stopped node counts from when it wakes up. */
+    EXPIRY_DIFFERENCE_ABSENCE_US_MAX = 75 * 1000 * 1000,
 };
 
 /* --- rest --- */
@@ -57,22 +59,24 @@ had_short_ttl(const struct sim_world *world, unsigned key)
 }
 
 static bool
-expires_together(const struct sim_item *a, const struct sim_item *b)
+expires_together(const struct sim_world *world, const struct sim_item *a, const struct sim_item *b)
 {
+    uint64_t apart_us_max =
+        world->plan.absences > 0 ? EXPIRY_DIFFERENCE_ABSENCE_US_MAX : EXPIRY_DIFFERENCE_US_MAX;
     uint64_t apart_us = a->expires_us > b->expires_us ? a->expires_us - b->expires_us
                                                       : b->expires_us - a->expires_us;
 
-    return (a->expires_us == 0) == (b->expires_us == 0) && apart_us <= EXPIRY_DIFFERENCE_US_MAX;
+    return (a->expires_us == 0) == (b->expires_us == 0) && apart_us <= apart_us_max;
 }
 
 static bool
-is_same(const struct sim_item *a, const struct sim_item *b)
+is_same(const struct sim_world *world, const struct sim_item *a, const struct sim_item *b)
 {
     if (!a || !b) {
         return a == b;
     }
     return a->cas == b->cas && a->client_flags == b->client_flags && a->value_len == b->value_len &&
-           memcmp(a->value, b->value, a->value_len) == 0 && expires_together(a, b);
+           memcmp(a->value, b->value, a->value_len) == 0 && expires_together(world, a, b);
 }
 
 static void
@@ -111,7 +115,7 @@ check_copies(struct sim_world *world, unsigned key, struct sim_scope scope)
             const struct sim_item *copy = live_copy(world, region, zone, key);
 
             say_item(world, "end:", region, zone, key);
-            if (!is_same(first, copy) && !has_run_out(world, key, first, copy)) {
+            if (!is_same(world, first, copy) && !has_run_out(world, key, first, copy)) {
                 sim_world_fail(world, SIM_FAILURE_COPIES, "key-%u, between r%u z0 and r%u z%u", key,
                                scope.first, region, zone);
             }
@@ -150,7 +154,7 @@ sim_check_lossy_differences(struct sim_world *world)
                 live_copy(world, i / world->plan.zone_count, i % world->plan.zone_count, key);
 
             first = first ? first : item;
-            differs |= item && !is_same(first, item);
+            differs |= item && !is_same(world, first, item);
         }
         count += differs && world->history.key_lost_content[key] &&
                  world->plan.policies[key] == EVC_POLICY_COPY;
@@ -186,7 +190,7 @@ static void
 check_keys(struct sim_world *world)
 {
     for (unsigned key = 0; key < world->plan.key_count; key++) {
-        if (!world->history.key_lost_content[key]) {
+        if (!world->history.key_lost_content[key] && !world->history.key_abandoned[key]) {
             check_key(world, key);
         }
     }

@@ -3,7 +3,7 @@
  * What must hold when everything has come to rest:
  *   - nothing is under way anywhere: journals fed, queues consumed, operations answered;
  *   - copies: all zones of all regions hold the same of every key (a tombstone and a miss are the
- * same);
+ *     same);
  *   - nothing acknowledged is lost: no copy is older than an acknowledged write of its key;
  *   - nothing newer was replaced by something older, and no deleted key lives;
  *   - books: per source, group and partition, what was produced and what became of it are equal.
@@ -11,8 +11,9 @@
  * a key is the same, and what a good clock acknowledged after it is not lost.
  * A key that is not copied is the same in the zones of a region; one that is deleted abroad lives
  * in one region at most, where its newest was written; one that is left alone is never seen
- * elsewhere. Of keys of which a node lost a copy, only counting is done: that is what a cache may
- * do.
+ * elsewhere.
+ * Of keys of which a node lost a copy, only counting is done: that is what a cache may do. So it is
+ * of keys that a relay gave up: that must be in the books, and a node of theirs was away for long.
  */
 #ifndef EVC_SIM_CHECK_H
 #define EVC_SIM_CHECK_H

@@ -7,6 +7,10 @@
 #include "sim_relay.h"
 #include "sim_world.h"
 
+enum {
+    AWAY_US_MIN = 3 * 1000 * 1000, /* before a relay that tries for 5 s may give up */
+};
+
 static uint64_t
 produced(struct sim_world *world, unsigned region, unsigned partition)
 {
@@ -56,6 +60,36 @@ check_books_of(struct sim_world *world, unsigned region, unsigned group, unsigne
     return totals.duplicate;
 }
 
+/** For how long nodes of a key were away, added up. */
+static uint64_t
+away_us(struct sim_world *world, unsigned key)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < world->plan.region_count * world->plan.zone_count; i++) {
+        sum += sim_world_node(world, i / world->plan.zone_count, i % world->plan.zone_count, key)
+                   ->away_us;
+    }
+    return sum;
+}
+
+static void
+check_abandoned(struct sim_world *world)
+{
+    uint64_t counted = world->books.outcome[EVC_OUTCOME_ABANDONED];
+    uint64_t told = world->history.abandoned;
+
+    if (counted > told || (counted < told && world->kill_count == 0)) {
+        sim_world_fail(world, SIM_FAILURE_BOOKS, "%" PRIu64 " abandoned, relays told of %" PRIu64,
+                       counted, told);
+    }
+    for (unsigned key = 0; key < SIM_KEY_MAX && !world->plan.has_bad_clock; key++) {
+        if (world->history.key_abandoned[key] && away_us(world, key) < AWAY_US_MIN) {
+            sim_world_fail(world, SIM_FAILURE_BOOKS, "key-%u was given up without a cause", key);
+        }
+    }
+}
+
 void
 sim_check_books(struct sim_world *world)
 {
@@ -72,6 +106,7 @@ sim_check_books(struct sim_world *world)
     for (unsigned group = 0; group < world->plan.region_count; group++) {
         sum += duplicates[group];
     }
+    check_abandoned(world);
     if (sum != world->refed_count * world->plan.region_count) {
         sim_world_fail(world, SIM_FAILURE_BOOKS,
                        "groups count %" PRIu64 " duplicates, %" PRIu64

@@ -149,6 +149,17 @@ sim_history_note_stored(struct sim_history *history, const struct sim_node *node
 }
 
 void
+sim_history_note_abandoned(const struct sim_process *by, struct evc_slice key, evc_version version)
+{
+    struct sim_history *history = &by->world->history;
+
+    history->key_abandoned[sim_world_key_index(key)] = true;
+    history->abandoned++;
+    sim_world_say(by->world, "%s: gives up %.*s %" PRIx64, by->name, (int)key.len, key.ptr,
+                  version);
+}
+
+void
 sim_history_note_lost(struct sim_history *history, const struct sim_node *node, unsigned key)
 {
     (void)node;

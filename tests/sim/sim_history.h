@@ -19,6 +19,8 @@ enum {
     SIM_VERSIONS_MAX = 1024,
 };
 
+struct sim_process;
+
 struct sim_write {
     enum evc_write_kind kind;
     unsigned region, proxy, key;
@@ -52,6 +54,8 @@ struct sim_history {
     struct sim_version versions[SIM_VERSIONS_MAX];
     unsigned version_count;
     bool key_lost_content[SIM_KEY_MAX]; /* a node dropped a copy of it */
+    bool key_abandoned[SIM_KEY_MAX];    /* a relay gave up one of its events */
+    uint64_t abandoned;                 /* events given up, by relays that were killed too */
 };
 
 void sim_history_init(struct sim_history *history, struct sim_world *world);
@@ -62,6 +66,10 @@ struct sim_write *sim_history_begin_write(struct sim_history *history);
 /** over: what is being replaced, NULL for nothing. */
 void sim_history_note_stored(struct sim_history *history, const struct sim_node *node,
                              const struct sim_command *command, const struct sim_item *over);
+/** by: the relay, which has said so. */
+void sim_history_note_abandoned(const struct sim_process *by, struct evc_slice key,
+                                evc_version version);
+
 void sim_history_note_lost(struct sim_history *history, const struct sim_node *node, unsigned key);
 
 /** NULL: no node ever had it. */

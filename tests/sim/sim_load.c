@@ -15,6 +15,9 @@ enum {
     FREEZE_US_MAX = 4 * S,
     DEATH_US_MIN = 5 * MS,
     DEATH_US_MAX = 3 * S,
+    ABSENCE_US_MIN = 4 * S,
+    ABSENCE_US_MAX = 30 * S,
+    ABSENCE_DEATH_CHANCE = 150,
     AFTER_LAST_WRITE_US = 3 * S, /* faults go on for so long */
     SHORT_TTL_END_US = 60 * S,   /* after the last fault; by then it has run out everywhere */
     BAD_CLOCK_US = 120 * S,
@@ -193,6 +196,23 @@ on_death(void *ctx, uint64_t arg)
 }
 
 static void
+on_absence(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_node *node = any_node(world);
+    uint64_t us = sim_random_spread(&world->random, ABSENCE_US_MIN, ABSENCE_US_MAX);
+
+    (void)arg;
+    if (sim_random_chance(&world->random, ABSENCE_DEATH_CHANCE)) {
+        sim_node_die(node);
+        sim_time_after(&world->time, us, on_node_restart, node, 0);
+    } else {
+        sim_node_freeze(node);
+        sim_time_after(&world->time, us, on_thaw, node, 0);
+    }
+}
+
+static void
 on_eviction(void *ctx, uint64_t arg)
 {
     struct sim_world *world = ctx;
@@ -265,6 +285,7 @@ sim_load_schedule(struct sim_world *world)
     schedule_faults(world, plan->freezes, on_freeze);
     schedule_faults(world, plan->deaths, on_death);
     schedule_faults(world, plan->evictions, on_eviction);
+    schedule_faults(world, plan->absences, on_absence);
     schedule_faults(world, plan->kills, on_kill);
     schedule_faults(world, plan->clock_steps, on_clock_step);
     sim_time_after(&world->time,

@@ -144,6 +144,13 @@ sim_node_execute(struct sim_node *node, const struct sim_command *command, const
     }
 }
 
+static void
+come_back(struct sim_node *node)
+{
+    node->state = SIM_NODE_UP;
+    node->away_us += node->world->time.now_us - node->away_since_us;
+}
+
 void
 sim_node_freeze(struct sim_node *node)
 {
@@ -151,6 +158,7 @@ sim_node_freeze(struct sim_node *node)
         sim_world_say(node->world, "node r%u z%u n%u: freezes", node->region, node->zone,
                       node->index);
         node->state = SIM_NODE_FROZEN;
+        node->away_since_us = node->world->time.now_us;
     }
 }
 
@@ -163,7 +171,7 @@ sim_node_thaw(struct sim_node *node)
         return;
     }
     sim_world_say(node->world, "node r%u z%u n%u: thaws", node->region, node->zone, node->index);
-    node->state = SIM_NODE_UP;
+    come_back(node);
     while ((link = evc_list_pop_front(&node->waiting))) {
         sim_request_arrive(EVC_CONTAINER_OF(link, struct sim_request, wait_link));
     }
@@ -184,6 +192,9 @@ sim_node_die(struct sim_node *node)
     struct evc_list *link;
 
     sim_world_say(node->world, "node r%u z%u n%u: dies", node->region, node->zone, node->index);
+    if (node->state == SIM_NODE_UP) {
+        node->away_since_us = node->world->time.now_us;
+    }
     node->state = SIM_NODE_DEAD;
     for (unsigned key = 0; key < SIM_KEY_MAX; key++) {
         lose_item(node, key);
@@ -200,7 +211,7 @@ sim_node_restart(struct sim_node *node)
     if (node->state == SIM_NODE_DEAD) {
         sim_world_say(node->world, "node r%u z%u n%u: is back, empty", node->region, node->zone,
                       node->index);
-        node->state = SIM_NODE_UP;
+        come_back(node);
     }
 }
 

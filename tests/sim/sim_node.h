@@ -42,6 +42,7 @@ struct sim_node {
     struct sim_world *world;
     unsigned region, zone, index;
     enum sim_node_state state;
+    uint64_t away_since_us, away_us; /* when not UP; in all */
     struct sim_item items[SIM_KEY_MAX];
     struct evc_list waiting; /* requests that arrived while it was frozen, in order */
 };

@@ -11,6 +11,8 @@ enum {
     MS = 1000,
     S = 1000 * 1000,
     TOMBSTONE_TTL_S = 3600,
+    ABANDON_S = 600,
+    ABANDON_SHORT_S = 5,
     THEME_CHANCE = 500,
     THEME_SECOND_CHANCE = 150,
 };
@@ -67,6 +69,7 @@ plan_faults(struct sim_plan *plan, struct sim_random *random)
     plan->deaths = PICK(random, 0, 0, 0, 0, 0, 0, 0, 1);
     plan->evictions = PICK(random, 0, 0, 0, 0, 0, 0, 0, 2);
     plan->kills = PICK(random, 0, 0, 1, 2, 4);
+    plan->abandon_s = ABANDON_S;
     plan->clock_steps = PICK(random, 0, 0, 0, 1, 2);
 }
 
@@ -79,6 +82,7 @@ sim_theme_str(enum sim_theme theme)
         [SIM_THEME_FILLING] = "filling",
         [SIM_THEME_COUNTING] = "counting",
         [SIM_THEME_POLICIES] = "policies",
+        [SIM_THEME_ABSENCE] = "absence",
     };
 
     return names[theme];
@@ -103,11 +107,19 @@ plan_policies(struct sim_plan *plan, struct sim_random *random)
 }
 
 static void
+plan_absence(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->absences = PICK(random, 1, 1, 2);
+    plan->abandon_s = PICK(random, ABANDON_SHORT_S, ABANDON_SHORT_S, ABANDON_S);
+}
+
+static void
 plan_themes(struct sim_plan *plan, struct sim_random *random)
 {
     static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
         [SIM_THEME_FILLING] = plan_filling,
         [SIM_THEME_POLICIES] = plan_policies,
+        [SIM_THEME_ABSENCE] = plan_absence,
     };
 
     for (unsigned i = 0; i < 2; i++) {

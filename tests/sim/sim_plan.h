@@ -25,6 +25,7 @@ enum sim_theme {
     SIM_THEME_FILLING,  /* the last zone of some regions is written to and not read */
     SIM_THEME_COUNTING, /* values are numbers that are counted, and texts that grow */
     SIM_THEME_POLICIES, /* some keys are not copied, but deleted abroad or left alone */
+    SIM_THEME_ABSENCE,  /* a node is away for longer than a relay tries */
     SIM_THEME_MAX,
 };
 
@@ -55,6 +56,8 @@ struct sim_plan {
     bool has_bad_clock;  /* one proxy's clock is beyond the drift bound */
     uint32_t themes;     /* bits by enum sim_theme */
     uint32_t filling;    /* bits of regions */
+    unsigned absences;
+    uint32_t abandon_s; /* so long a relay tries */
     enum evc_policy policies[SIM_KEY_MAX];
 };
 

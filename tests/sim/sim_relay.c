@@ -22,7 +22,6 @@ enum {
     RETRY_MS_MIN = 10,
     RETRY_MS_MAX = 1000,
     HOLD_MS = 1500, /* short, so that much is carried */
-    ABANDON_S = 600,
     POLL_RECORDS_MAX = 4,
     COMMIT_CHANCE = 400, /* production commits less often than it polls */
 };
@@ -44,6 +43,21 @@ struct sim_relay {
 /* --- start --- */
 
 static void
+on_repair_abandoned(void *ctx, struct evc_slice key, evc_version version)
+{
+    sim_history_note_abandoned(ctx, key, version);
+}
+
+static void
+on_ship_trouble(void *ctx, struct evc_slice key, const struct evc_trail_event *event,
+                bool has_ended)
+{
+    if (has_ended && event->outcome == EVC_OUTCOME_ABANDONED) {
+        sim_history_note_abandoned(ctx, key, event->version);
+    }
+}
+
+static void
 start_repair(struct sim_process *process, struct relay_group *group)
 {
     const struct sim_world *world = process->world;
@@ -56,8 +70,10 @@ start_repair(struct sim_process *process, struct relay_group *group)
         .retry_min_ms = RETRY_MS_MIN,
         .retry_max_ms = RETRY_MS_MAX,
         .hold_ms = HOLD_MS,
-        .abandon_after_us = UINT64_C(1000000) * ABANDON_S,
+        .abandon_after_us = UINT64_C(1000000) * world->plan.abandon_s,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
+        .on_abandoned = on_repair_abandoned,
+        .ctx = process,
         .rules_off = world->options.rules_off,
     };
     int rc = evc_repair_create(&process->port.port, &process->clock, &process->moment,
@@ -79,9 +95,11 @@ start_ship(struct sim_process *process, struct relay_group *group, unsigned regi
         .retry_min_ms = RETRY_MS_MIN,
         .retry_max_ms = RETRY_MS_MAX,
         .hold_ms = HOLD_MS,
-        .abandon_after_us = UINT64_C(1000000) * ABANDON_S,
+        .abandon_after_us = UINT64_C(1000000) * world->plan.abandon_s,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
         .drift_ms = EVC_VERSION_DRIFT_MS_DEFAULT,
+        .on_trouble = on_ship_trouble,
+        .ctx = process,
         .rules_off = world->options.rules_off,
     };
     int rc;

@@ -212,16 +212,20 @@ aim_at_zone(struct evc_repair_item *item, const struct evc_repair_zone *zone)
 /**
  * The survivor of a burial gets a version just above what was buried: it must win over that and
  * over nothing else, as another region may have written the key since. Not minted by the clock, so
- * that a few ticks taken from the time keep two restamps above one version apart.
+ * that a few ticks taken from the time keep two restamps above one version apart. So does what a
+ * plain client has left in every zone; where no version is known, the oldest there can be: nodes
+ * number such items each for itself, so that equal numbers say nothing.
  */
 static void
 restamp(struct evc_repair_item *item)
 {
     struct evc_repair *repair = item->repair;
     evc_version mask = (UINT64_C(1) << EVC_VERSION_WRITER_BITS) - 1;
-    evc_version version = (item->wish.known & ~mask) | repair->clock->writer;
+    evc_version known =
+        item->wish.known > EVC_VERSION_OURS_MIN ? item->wish.known : EVC_VERSION_OURS_MIN;
+    evc_version version = (known & ~mask) | repair->clock->writer;
 
-    item->goal.version = version > item->wish.known ? version : version + mask + 1;
+    item->goal.version = version > known ? version : version + mask + 1;
     item->goal.is_restamped = true;
     item->wish.known = item->goal.version;
     item->wish.known_expiry_s = 0;
@@ -272,7 +276,8 @@ choose_goal(struct evc_repair_item *item)
         return true;
     }
     aim_at_zone(item, newest);
-    if (version < item->wish.known && evc_repair_rule_is_on(item, EVC_RULE_RESTAMP)) {
+    if ((version < item->wish.known || evc_version_from_cas(newest->reply.cas) == 0) &&
+        evc_repair_rule_is_on(item, EVC_RULE_RESTAMP)) {
         restamp(item);
     } else if (version != evc_version_from_cas(newest->reply.cas)) {
         date_back(item);

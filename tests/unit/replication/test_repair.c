@@ -218,18 +218,23 @@ test_repair__more_than_thirty_days_left__are_copied_as_a_unix_time(void **state)
     assert_int_equal(f.sink.events[0].expiry_s, f.zones.zone[1].ttl_s);
 }
 
-/** What a plain client wrote has no version that a shipment could carry. */
+/** Each node numbers what a plain client writes for itself: equal numbers are not equal values. */
 static void
-test_repair__plain_items_differ__are_made_equal_and_not_announced(void **state)
+test_repair__plain_items__get_the_oldest_version_and_are_announced(void **state)
 {
+    evc_version oldest = EVC_VERSION_OURS_MIN | f.clock.writer;
+
     (void)state;
-    fake_zone_put(&f.zones.zone[0], 5, "a");
-    fake_zone_put(&f.zones.zone[1], 9, "b");
+    fake_zone_put(&f.zones.zone[0], 9, "b");
+    fake_zone_put(&f.zones.zone[1], 9, "a");
     offer(version_of(1, 1), EVC_EVENT_REPAIR | EVC_EVENT_UNKNOWN);
     pass_ms(700);
-    assert_int_equal(f.zones.zone[0].cas, 9);
-    assert_memory_equal(f.zones.zone[0].value, "b", 1);
-    assert_int_equal(f.sink.count, 0);
+    for (unsigned zone = 0; zone < 2; zone++) {
+        assert_int_equal(f.zones.zone[zone].cas, oldest);
+        assert_memory_equal(f.zones.zone[zone].value, "b", 1);
+    }
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(f.sink.events[0].version, oldest);
     assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 1);
 }
 
@@ -665,7 +670,7 @@ main(void)
         CASE(test_repair__one_writer__costs_nothing),
         CASE(test_repair__failed_zone__gets_the_newest_and_it_is_announced),
         CASE(test_repair__more_than_thirty_days_left__are_copied_as_a_unix_time),
-        CASE(test_repair__plain_items_differ__are_made_equal_and_not_announced),
+        CASE(test_repair__plain_items__get_the_oldest_version_and_are_announced),
         CASE(test_repair__zones_equal__changes_and_announces_nothing),
         CASE(test_repair__two_writers_within_the_window__are_looked_at),
         CASE(test_repair__two_writers_far_apart__are_not),

@@ -113,6 +113,17 @@ is_invalidation(const struct sim_history *history, const struct sim_node *node,
            sim_command_is_tombstone(command);
 }
 
+/**
+ * What a relay restamped may be overwritten past evcache before anybody hears of it, and the next
+ * survivor then be restamped alike by a relay that was killed in between.
+ */
+static bool
+is_lost_restamp(const struct sim_history *history, const struct sim_command *command)
+{
+    return history->key_plain_us[command->key] != 0 && sim_version_is_restamp(command->version) &&
+           history->world->kill_count > 0;
+}
+
 static void
 check_policy(const struct sim_history *history, const struct sim_node *node,
              const struct sim_command *command)
@@ -132,14 +143,18 @@ sim_history_note_stored(struct sim_history *history, const struct sim_node *node
 {
     struct sim_version *version = find(history, command->key, command->version);
 
+    if (command->version < EVC_VERSION_OURS_MIN) {
+        sim_world_fail(history->world, SIM_FAILURE_PLAIN, "%" PRIx64 " of key-%u in r%u z%u",
+                       command->version, command->key, node->region, node->zone);
+    }
     check_drift(history, node, command);
     check_policy(history, node, command);
     if (!version) {
-        add(history, command, over);
-        return;
+        version = add(history, command, over);
     }
+    version->regions |= UINT32_C(1) << node->region;
     if (!is_same_content(version, command) && !is_burial(history, version, command) &&
-        !is_invalidation(history, node, command)) {
+        !is_invalidation(history, node, command) && !is_lost_restamp(history, command)) {
         sim_world_fail(history->world, SIM_FAILURE_CONTENTS, "version %" PRIx64 " of key-%u",
                        command->version, command->key);
     }
@@ -164,6 +179,21 @@ sim_history_note_lost(struct sim_history *history, const struct sim_node *node, 
 {
     (void)node;
     history->key_lost_content[key] = true;
+}
+
+evc_version
+sim_history_newest(const struct sim_history *history, unsigned key, unsigned region)
+{
+    evc_version newest = 0;
+
+    for (unsigned i = 0; i < history->version_count; i++) {
+        const struct sim_version *version = &history->versions[i];
+
+        if (version->key == key && version->regions >> region & 1 && version->version > newest) {
+            newest = version->version;
+        }
+    }
+    return newest;
 }
 
 bool

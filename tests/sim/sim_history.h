@@ -40,6 +40,7 @@ struct sim_version {
     size_t value_len;
     char value[SIM_VALUE_MAX];
     bool has_ttl;       /* and is no tombstone */
+    uint32_t regions;   /* bits: where it was stored */
     uint64_t first_us;  /* when it first reached a node */
     uint64_t landed_us; /* when it last did by an unconditional write */
     bool has_over;      /* it first replaced something: this */
@@ -54,6 +55,7 @@ struct sim_history {
     struct sim_version versions[SIM_VERSIONS_MAX];
     unsigned version_count;
     bool key_lost_content[SIM_KEY_MAX]; /* a node dropped a copy of it */
+    uint64_t key_plain_us[SIM_KEY_MAX]; /* when it was last written past evcache, or 0 */
     bool key_abandoned[SIM_KEY_MAX];    /* a relay gave up one of its events */
     uint64_t abandoned;                 /* events given up, by relays that were killed too */
 };
@@ -75,6 +77,9 @@ void sim_history_note_lost(struct sim_history *history, const struct sim_node *n
 /** NULL: no node ever had it. */
 const struct sim_version *sim_history_find(const struct sim_history *history, unsigned key,
                                            evc_version version);
+
+/** The newest version a node of the region ever had of a key; 0: none. */
+evc_version sim_history_newest(const struct sim_history *history, unsigned key, unsigned region);
 
 bool sim_command_is_tombstone(const struct sim_command *command);
 bool sim_version_is_tombstone(const struct sim_version *version);

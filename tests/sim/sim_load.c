@@ -2,34 +2,24 @@
 /* See sim_load.h. */
 #include "sim_load.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
+#include "sim_faults.h"
 #include "sim_proxy.h"
 #include "sim_world.h"
 
 enum {
     MS = 1000,
     S = 1000 * 1000,
-    FREEZE_US_MIN = 1 * MS,
-    FREEZE_US_MAX = 4 * S,
-    DEATH_US_MIN = 5 * MS,
-    DEATH_US_MAX = 3 * S,
-    ABSENCE_US_MIN = 4 * S,
-    ABSENCE_US_MAX = 30 * S,
-    ABSENCE_DEATH_CHANCE = 150,
     AFTER_LAST_WRITE_US = 3 * S, /* faults go on for so long */
-    SHORT_TTL_END_US = 60 * S,   /* after the last fault; by then it has run out everywhere */
     BAD_CLOCK_US = 120 * S,
     COUNTING_CHANCE = 600,
     VIVIFIES_CHANCE = 300,
     DELTA_MAX = 20,
 };
 
-/* --- writes --- */
-
-static struct sim_process *
-any_proxy(struct sim_world *world)
+struct sim_process *
+sim_load_any_proxy(struct sim_world *world)
 {
     unsigned region = (unsigned)sim_random_below(&world->random, world->plan.region_count);
 
@@ -97,21 +87,15 @@ compose_value(const struct sim_world *world, const struct sim_write *write, unsi
                             sim_plan_has(&world->plan, SIM_THEME_COUNTING) ? "%u" : "w%u", number);
 }
 
-static void
-on_write(void *ctx, uint64_t arg)
+void
+sim_load_write(struct sim_world *world, struct sim_process *process, unsigned key,
+               enum evc_write_kind kind)
 {
-    struct sim_world *world = ctx;
-    struct sim_process *process = any_proxy(world);
-    enum evc_write_kind kind = sim_plan_has(&world->plan, SIM_THEME_COUNTING)
-                                   ? any_counting_kind(&world->random)
-                                   : any_kind(&world->random);
-    unsigned key = (unsigned)sim_random_below(&world->random, world->plan.key_count);
     unsigned number = world->history.write_count;
     char value[SIM_VALUE_MAX];
     struct evc_write_request request = {.kind = kind, .key = sim_world_key(key)};
     struct sim_write *write;
 
-    (void)arg;
     if (!process->is_alive) {
         return;
     }
@@ -144,130 +128,18 @@ on_write(void *ctx, uint64_t arg)
     sim_proxy_write(process, &request, number);
 }
 
-/* --- faults --- */
-
-static struct sim_node *
-any_node(struct sim_world *world)
-{
-    struct sim_random *random = &world->random;
-    unsigned region = (unsigned)sim_random_below(random, world->plan.region_count);
-    unsigned zone = (unsigned)sim_random_below(random, world->plan.zone_count);
-
-    return &world->regions[region]
-                .nodes[zone][sim_random_below(random, world->plan.nodes_per_zone)];
-}
-
 static void
-on_thaw(void *ctx, uint64_t arg)
-{
-    (void)arg;
-    sim_node_thaw(ctx);
-}
-
-static void
-on_freeze(void *ctx, uint64_t arg)
+on_write(void *ctx, uint64_t arg)
 {
     struct sim_world *world = ctx;
-    struct sim_node *node = any_node(world);
+    struct sim_process *process = sim_load_any_proxy(world);
+    enum evc_write_kind kind = sim_plan_has(&world->plan, SIM_THEME_COUNTING)
+                                   ? any_counting_kind(&world->random)
+                                   : any_kind(&world->random);
+    unsigned key = (unsigned)sim_random_below(&world->random, world->plan.key_count);
 
     (void)arg;
-    sim_node_freeze(node);
-    sim_time_after(&world->time, sim_random_spread(&world->random, FREEZE_US_MIN, FREEZE_US_MAX),
-                   on_thaw, node, 0);
-}
-
-static void
-on_node_restart(void *ctx, uint64_t arg)
-{
-    (void)arg;
-    sim_node_restart(ctx);
-}
-
-static void
-on_death(void *ctx, uint64_t arg)
-{
-    struct sim_world *world = ctx;
-    struct sim_node *node = any_node(world);
-
-    (void)arg;
-    sim_node_die(node);
-    sim_time_after(&world->time, sim_random_spread(&world->random, DEATH_US_MIN, DEATH_US_MAX),
-                   on_node_restart, node, 0);
-}
-
-static void
-on_absence(void *ctx, uint64_t arg)
-{
-    struct sim_world *world = ctx;
-    struct sim_node *node = any_node(world);
-    uint64_t us = sim_random_spread(&world->random, ABSENCE_US_MIN, ABSENCE_US_MAX);
-
-    (void)arg;
-    if (sim_random_chance(&world->random, ABSENCE_DEATH_CHANCE)) {
-        sim_node_die(node);
-        sim_time_after(&world->time, us, on_node_restart, node, 0);
-    } else {
-        sim_node_freeze(node);
-        sim_time_after(&world->time, us, on_thaw, node, 0);
-    }
-}
-
-static void
-on_eviction(void *ctx, uint64_t arg)
-{
-    struct sim_world *world = ctx;
-
-    (void)arg;
-    for (unsigned key = 0; key < world->plan.key_count; key++) {
-        sim_node_evict(any_node(world), key);
-    }
-}
-
-static void
-on_kill(void *ctx, uint64_t arg)
-{
-    struct sim_world *world = ctx;
-    struct sim_process *process = any_proxy(world);
-
-    (void)arg;
-    if (sim_random_chance(&world->random, 400)) {
-        process = &world->regions[process->region].relay;
-    }
-    if (sim_random_chance(&world->random, 400)) {
-        process->feeder.dies_next = true;
-    } else {
-        sim_process_kill(process);
-    }
-}
-
-static void
-on_clock_step(void *ctx, uint64_t arg)
-{
-    struct sim_world *world = ctx;
-    struct sim_process *process = any_proxy(world);
-    uint64_t skew_us = sim_random_between(&world->random, 0, 2 * world->plan.skew_us_max);
-
-    (void)arg;
-    process->skew_us = (int64_t)skew_us - (int64_t)world->plan.skew_us_max;
-    sim_world_say(world, "%s: its clock is now %" PRId64 " us off", process->name,
-                  process->skew_us);
-}
-
-/** Nothing: rest is not before it. */
-static void
-on_end(void *ctx, uint64_t arg)
-{
-    (void)arg;
-    sim_world_say(ctx, "what has a short time to live is gone");
-}
-
-static void
-schedule_faults(struct sim_world *world, unsigned count, sim_call_fn fault)
-{
-    for (unsigned i = 0; i < count; i++) {
-        sim_time_after(&world->time, sim_random_below(&world->random, world->plan.faults_until_us),
-                       fault, world, 0);
-    }
+    sim_load_write(world, process, key, kind);
 }
 
 void
@@ -282,15 +154,7 @@ sim_load_schedule(struct sim_world *world)
     }
     /* Half of the seeds have all their faults among the writes, the others also behind them. */
     plan->faults_until_us = at_us + sim_random_spread(&world->random, 1 * MS, AFTER_LAST_WRITE_US);
-    schedule_faults(world, plan->freezes, on_freeze);
-    schedule_faults(world, plan->deaths, on_death);
-    schedule_faults(world, plan->evictions, on_eviction);
-    schedule_faults(world, plan->absences, on_absence);
-    schedule_faults(world, plan->kills, on_kill);
-    schedule_faults(world, plan->clock_steps, on_clock_step);
-    sim_time_after(&world->time,
-                   plan->faults_until_us + (plan->ttl_s < SIM_LONG_TTL_S ? SHORT_TTL_END_US : 0),
-                   on_end, world, 0);
+    sim_faults_schedule(world);
     if (plan->has_bad_clock) {
         world->regions[0].proxies[0].skew_us = BAD_CLOCK_US;
     }

@@ -144,6 +144,25 @@ sim_node_execute(struct sim_node *node, const struct sim_command *command, const
     }
 }
 
+void
+sim_node_set_plain(struct sim_node *node, unsigned key, const char *value)
+{
+    struct sim_item *item = &node->items[key];
+
+    if (node->state != SIM_NODE_UP) {
+        return;
+    }
+    *item = (struct sim_item){
+        .is_there = true,
+        .cas = ++node->plain_cas,
+        .value_len = strlen(value),
+    };
+    memcpy(item->value, value, item->value_len);
+    node->world->history.key_plain_us[key] = node->world->time.now_us;
+    sim_world_say(node->world, "node r%u z%u n%u: a plain client sets key-%u '%s' as %" PRIx64,
+                  node->region, node->zone, node->index, key, value, item->cas);
+}
+
 static void
 come_back(struct sim_node *node)
 {
@@ -196,6 +215,7 @@ sim_node_die(struct sim_node *node)
         node->away_since_us = node->world->time.now_us;
     }
     node->state = SIM_NODE_DEAD;
+    node->plain_cas = 0;
     for (unsigned key = 0; key < SIM_KEY_MAX; key++) {
         lose_item(node, key);
     }

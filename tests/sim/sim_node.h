@@ -44,6 +44,7 @@ struct sim_node {
     enum sim_node_state state;
     uint64_t away_since_us, away_us; /* when not UP; in all */
     struct sim_item items[SIM_KEY_MAX];
+    uint64_t plain_cas;      /* the last one it gave itself */
     struct evc_list waiting; /* requests that arrived while it was frozen, in order */
 };
 
@@ -76,6 +77,9 @@ void sim_node_execute(struct sim_node *node, const struct sim_command *command, 
 const struct sim_item *sim_node_item(struct sim_node *node, unsigned key);
 
 bool sim_item_is_tombstone(const struct sim_item *item);
+
+/** A plain client's set, without E: the node numbers it itself. Nothing when it is not up. */
+void sim_node_set_plain(struct sim_node *node, unsigned key, const char *value);
 
 /* Faults. */
 void sim_node_freeze(struct sim_node *node);

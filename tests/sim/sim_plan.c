@@ -79,10 +79,9 @@ const char *
 sim_theme_str(enum sim_theme theme)
 {
     static const char *const names[SIM_THEME_MAX] = {
-        [SIM_THEME_FILLING] = "filling",
-        [SIM_THEME_COUNTING] = "counting",
-        [SIM_THEME_POLICIES] = "policies",
-        [SIM_THEME_ABSENCE] = "absence",
+        [SIM_THEME_FILLING] = "filling",   [SIM_THEME_COUNTING] = "counting",
+        [SIM_THEME_POLICIES] = "policies", [SIM_THEME_ABSENCE] = "absence",
+        [SIM_THEME_PLAIN] = "plain",
     };
 
     return names[theme];
@@ -114,12 +113,19 @@ plan_absence(struct sim_plan *plan, struct sim_random *random)
 }
 
 static void
+plan_plain(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->plain_writes = PICK(random, 1, 2, 6);
+}
+
+static void
 plan_themes(struct sim_plan *plan, struct sim_random *random)
 {
     static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
         [SIM_THEME_FILLING] = plan_filling,
         [SIM_THEME_POLICIES] = plan_policies,
         [SIM_THEME_ABSENCE] = plan_absence,
+        [SIM_THEME_PLAIN] = plan_plain,
     };
 
     for (unsigned i = 0; i < 2; i++) {

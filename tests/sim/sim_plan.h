@@ -26,6 +26,7 @@ enum sim_theme {
     SIM_THEME_COUNTING, /* values are numbers that are counted, and texts that grow */
     SIM_THEME_POLICIES, /* some keys are not copied, but deleted abroad or left alone */
     SIM_THEME_ABSENCE,  /* a node is away for longer than a relay tries */
+    SIM_THEME_PLAIN,    /* somebody writes past evcache, on the nodes */
     SIM_THEME_MAX,
 };
 
@@ -57,6 +58,7 @@ struct sim_plan {
     uint32_t themes;     /* bits by enum sim_theme */
     uint32_t filling;    /* bits of regions */
     unsigned absences;
+    unsigned plain_writes;
     uint32_t abandon_s; /* so long a relay tries */
     enum evc_policy policies[SIM_KEY_MAX];
 };

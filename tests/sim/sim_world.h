@@ -44,6 +44,7 @@ enum sim_failure {
     SIM_FAILURE_CONTENTS, /* one version has two */
     SIM_FAILURE_COUNT,    /* of something appended or counted: not once, or not on what was there */
     SIM_FAILURE_POLICY,   /* something came to a region that should not */
+    SIM_FAILURE_PLAIN,    /* a value without a version was passed on as it is */
     SIM_FAILURE_DRIFT,    /* a version beyond the bound got in */
     SIM_FAILURE_BOOKS,    /* do not close */
     SIM_FAILURE_RECORD,   /* is corrupt */
@@ -83,6 +84,7 @@ struct sim_world {
     struct evc_list parcels;  /* items between regions, on their way or being applied */
     uint64_t request_ids;
     struct sim_process *feeding; /* whose round appends to a queue now */
+    unsigned plain_count;        /* writes past evcache */
     uint64_t kill_count;
     uint64_t refed_count;                 /* events a kill made a feeder feed twice */
     bool has_lost_content;                /* some node lost an item it had */

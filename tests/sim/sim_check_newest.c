@@ -157,8 +157,7 @@ sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
     const struct sim_item *newest = sim_check_newest_copy(world, key, scope);
     bool clean;
 
-    if (!acked || may_have_run_out(world, acked) ||
-        has_bad_since(world, key, acked->started_us) ||
+    if (!acked || may_have_run_out(world, acked) || has_bad_since(world, key, acked->started_us) ||
         acked->started_us <= world->history.key_plain_us[key]) {
         return; /* what is written past evcache takes the place of what is there */
     }

@@ -9,7 +9,6 @@
 #include "base/figure.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/verify_view.h"
 

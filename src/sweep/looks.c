@@ -66,7 +66,7 @@ judge(const struct look *look)
         copy->is_found = was_asked && op->result == EVC_NODE_HIT;
         copy->reply = copy->is_found ? op->reply : (struct evc_node_reply){.ttl_s = -1};
         copy->reply.value = copy->reply.error = EVC_SLICE("");
-        copy->version = copy->is_found ? evc_version_from_cas(op->reply.cas) : 0;
+        copy->version = copy->is_found ? evc_sweep_version(looks->sweep, op->reply.cas) : 0;
     }
     evc_explain_judge(looks->explain);
     return looks->explain;
@@ -232,16 +232,6 @@ give_up_room(struct look *look)
     looks->is_resuming = false;
 }
 
-/** Where it is missing, nobody can know whether it was deleted: apply leaves it so. */
-static bool
-is_late(const struct look *look)
-{
-    const struct evc_sweep *sweep = look->looks->sweep;
-
-    return evc_version_unix_ms(look->wanted) + sweep->config->tombstone_ttl_s * UINT64_C(1000) <
-           sweep->loop.now.unix_us / 1000;
-}
-
 static void
 on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version newest)
 {
@@ -249,7 +239,8 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
 
     (void)tag;
     (void)newest; /* the look after sees it */
-    look->late |= result == EVC_APPLY_LATE || is_late(look) ? 1U << look->repairing : 0;
+    /* Where the region has decided and a copy is missing all the same, it was too old for that. */
+    look->late |= result <= EVC_APPLY_LATE ? 1U << look->repairing : 0;
     look->repairing++;
     give_up_room(look);
     repair_region(look);

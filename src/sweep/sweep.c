@@ -212,6 +212,12 @@ evc_sweep_items(const struct evc_sweep *sweep, const struct evc_sweep_copy *copy
     return items;
 }
 
+evc_version
+evc_sweep_version(const struct evc_sweep *sweep, uint64_t cas)
+{
+    return evc_version_trusted(cas, sweep->loop.now.unix_us / 1000, sweep->config->drift_ms);
+}
+
 uint64_t
 evc_sweep_deadline_us(const struct evc_sweep *sweep)
 {

@@ -108,6 +108,10 @@ void evc_sweep_leave(struct evc_sweep *sweep);
 /** Nobody is called any more: on_progress, on_look, on_stop and ctx are NULL. */
 void evc_sweep_forget(struct evc_sweep *sweep);
 
+/** What a raw CAS that was found in a node counts for: 0 if it is none of ours, or a bad clock's.
+ */
+evc_version evc_sweep_version(const struct evc_sweep *sweep, uint64_t cas);
+
 /** When an operation that is submitted now is given up. */
 uint64_t evc_sweep_deadline_us(const struct evc_sweep *sweep);
 

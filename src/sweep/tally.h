@@ -64,7 +64,8 @@ void evc_tally_entry(struct evc_tally *tally, const struct evc_copy_table *table
 /** A key that was looked at. */
 void evc_tally_key(struct evc_tally *tally, const struct evc_tally_key *key);
 
-/** The same key again, after a repair. late: regions, a bit each, that took it for too old. */
+/** The same key again, after a repair. late: regions, a bit each, that have decided: what
+ * is missing there all the same is too old to be written where it may have been deleted. */
 void evc_tally_repair(struct evc_tally *tally, const struct evc_tally_key *before,
                       const struct evc_tally_key *after, uint32_t late);
 

@@ -31,12 +31,12 @@ is_compared(const struct evc_verify *verify, const struct evc_node_dump_line *li
 
 /** A tombstone's life is each zone's own: it is not compared. */
 static struct evc_copy_item
-item_of(const struct evc_node_dump_line *line)
+item_of(const struct evc_verify *verify, const struct evc_node_dump_line *line)
 {
     bool has_expiry = line->expiry_s >= 0 && line->client_flags != EVC_TOMBSTONE_FLAGS;
 
     return (struct evc_copy_item){
-        .version = evc_version_from_cas(line->cas),
+        .version = evc_sweep_version(verify->options.sweep, line->cas),
         .size = line->size,
         .expiry_s = has_expiry ? (uint32_t)line->expiry_s : 0,
     };
@@ -80,7 +80,7 @@ static void
 on_item_compare(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
 {
     struct evc_verify *verify = ctx;
-    const struct evc_copy_item item = item_of(line);
+    const struct evc_copy_item item = item_of(verify, line);
     struct place place;
 
     if (verify->is_stopping || !is_compared(verify, line)) {

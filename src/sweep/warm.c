@@ -164,21 +164,14 @@ on_read(struct evc_node_op *op)
 {
     struct warm_item *item = EVC_CONTAINER_OF(op, struct warm_item, read);
     struct evc_warm *warm = item->warm;
-    uint64_t unix_ms = warm->options.sweep->loop.now.unix_us / 1000;
 
     if (op->result == EVC_NODE_MISS || (op->result == EVC_NODE_HIT && op->reply.ttl_s == 0)) {
         end(item, EVC_WARM_GONE);
     } else if (op->result != EVC_NODE_HIT) {
         note_failure(item, warm->source, op);
         end(item, EVC_WARM_FAILED);
-    } else if (evc_version_from_cas(op->reply.cas) == 0) {
+    } else if (evc_sweep_version(warm->options.sweep, op->reply.cas) == 0) {
         end(item, EVC_WARM_FOREIGN);
-    } else if (!evc_version_is_sane(op->reply.cas, unix_ms,
-                                    warm->options.sweep->config->drift_ms)) {
-        op->result = EVC_NODE_ERROR;
-        op->reply.error = EVC_SLICE("a version further ahead than versions.drift");
-        note_failure(item, warm->source, op);
-        end(item, EVC_WARM_FAILED);
     } else {
         add_to_targets(item, &op->reply);
     }
@@ -349,7 +342,8 @@ on_item(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
         .key = line->key,
         .hash = evc_hash_key(line->key),
         .size = line->size > 0 ? line->size : SIZE_UNKNOWN_BYTES,
-        .copy = evc_version_from_cas(line->cas) == 0 ? EVC_WARM_FOREIGN : EVC_WARM_ADDED,
+        .copy = evc_sweep_version(warm->options.sweep, line->cas) == 0 ? EVC_WARM_FOREIGN
+                                                                       : EVC_WARM_ADDED,
     };
 
     (void)copy;

@@ -36,7 +36,7 @@ enum evc_warm_outcome {
     EVC_WARM_ADDED,    /* to one target at least; in a dry run: it would be */
     EVC_WARM_THERE,    /* every target has something there already */
     EVC_WARM_GONE,     /* it was gone, or about to expire, when it was read */
-    EVC_WARM_FOREIGN,  /* written past evcache: it has no version */
+    EVC_WARM_FOREIGN,  /* written past evcache, or by a bad clock: its version counts for nothing */
     EVC_WARM_FILTERED, /* its policy keeps it in its region, or it is a canary */
     EVC_WARM_FAILED,
     EVC_WARM_OUTCOME_MAX,

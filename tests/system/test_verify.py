@@ -140,6 +140,14 @@ def test_verify__same_version_but_another_value__is_different_and_not_touched(ca
     wait_alike(s)
 
 
+def test_verify__a_version_of_a_bad_clock__counts_for_nothing_and_is_repaired(cache):
+    s = cache
+    write_past(s, "oregon", 0, KEYS[60], b"of the future", s.copies(KEYS[60])["virginia-a"].cas + 30 * MINUTE)
+    document = verify(s, "--repair")
+    assert document["stale"] == 1 and zones(document, "foreign") == zones(document, "repaired") == {"oregon-a": 1}
+    assert s.values(KEYS[60])["oregon-a"] == b"value"
+
+
 def test_verify__missing_and_older_than_tombstones_live__is_late_and_stays_a_miss(cache):
     s = cache
     old = s.copies(KEYS[0])["virginia-a"].cas - 120 * MINUTE

@@ -43,6 +43,19 @@ struct evc_refill {
     struct evc_node_op op;
 };
 
+struct evc_reader_options
+evc_reader_options_of(const struct evc_config *config)
+{
+    return (struct evc_reader_options){
+        .timeout_us = config->read_timeout_ms * 1000,
+        .hedge_us = config->read_hedge_ms == EVC_CONFIG_HEDGE_MEASURED
+                        ? EVC_READ_HEDGE_MEASURED
+                        : config->read_hedge_ms * 1000,
+        .hedge_percent = config->read_hedge_percent,
+        .refills = config->read_refills,
+    };
+}
+
 void
 evc_reader_init(struct evc_reader *reader, struct evc_node_port *port, const struct evc_moment *now,
                 const struct evc_reader_options *options)

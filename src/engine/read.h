@@ -25,6 +25,7 @@
 #include "base/histogram.h"
 #include "base/pool.h"
 #include "meta/node_op.h"
+#include "topology/config.h"
 
 enum {
     EVC_READS_MAX = 262144,          /* per reader, those whose slower zone is awaited included */
@@ -44,6 +45,9 @@ struct evc_reader_options {
     unsigned hedge_percent; /* of the reads, at most */
     bool refills;
 };
+
+/** As the configuration says. */
+struct evc_reader_options evc_reader_options_of(const struct evc_config *config);
 
 struct evc_read_answer {
     enum evc_node_result result; /* HIT; MISS (a tombstone, too); or the last zone's failure */

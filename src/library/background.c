@@ -117,20 +117,8 @@ start_contexts(evcache *cache)
     const struct evc_config *config = cache->config;
     unsigned slot = evc_config_client_slot(cache->slot);
     struct evc_node_port *port = evc_engine_port(cache->engine);
-    const struct evc_reader_options read_options = {
-        .timeout_us = config->read_timeout_ms * 1000,
-        .hedge_us = config->read_hedge_ms == EVC_CONFIG_HEDGE_MEASURED
-                        ? EVC_READ_HEDGE_MEASURED
-                        : config->read_hedge_ms * 1000,
-        .hedge_percent = config->read_hedge_percent,
-        .refills = config->read_refills,
-    };
-    const struct evc_write_options write_options = {
-        .zones_needed = evc_ack_zones(config->write_ack, evc_node_port_readable(port)),
-        .timeout_us = config->write_timeout_ms * 1000,
-        .tombstone_ttl_s = config->tombstone_ttl_s,
-        .value_len_max = config->value_len_max,
-    };
+    const struct evc_reader_options read_options = evc_reader_options_of(config);
+    const struct evc_write_options write_options = evc_write_options_of(config, port);
 
     evc_version_clock_init(&cache->clock, evc_version_writer_make(cache->region, slot),
                            config->drift_ms);

@@ -289,31 +289,14 @@ start_engine(struct evc_worker *worker, struct evc_error *error)
                              error);
 }
 
-static uint32_t
-hedge_us(const struct evc_config *config)
-{
-    return config->read_hedge_ms == EVC_CONFIG_HEDGE_MEASURED ? EVC_READ_HEDGE_MEASURED
-                                                              : config->read_hedge_ms * 1000;
-}
-
 static void
 start_service(struct evc_worker *worker)
 {
     const struct evc_config *config = worker->options.config;
     const struct evc_topology *topology = worker->options.topology;
     struct evc_node_port *port = evc_engine_port(worker->engine);
-    const struct evc_reader_options read_options = {
-        .timeout_us = config->read_timeout_ms * 1000,
-        .hedge_us = hedge_us(config),
-        .hedge_percent = config->read_hedge_percent,
-        .refills = config->read_refills,
-    };
-    const struct evc_write_options write_options = {
-        .zones_needed = evc_ack_zones(config->write_ack, evc_node_port_readable(port)),
-        .timeout_us = config->write_timeout_ms * 1000,
-        .tombstone_ttl_s = config->tombstone_ttl_s,
-        .value_len_max = config->value_len_max,
-    };
+    const struct evc_reader_options read_options = evc_reader_options_of(config);
+    const struct evc_write_options write_options = evc_write_options_of(config, port);
     const struct evc_apply_options apply_options = {
         .region = topology->region,
         .zone_timeout_us = config->write_timeout_ms * 1000,

@@ -24,6 +24,17 @@ evc_write_result_str(enum evc_write_result result)
     return (unsigned)result < EVC_WRITE_RESULT_MAX ? result_names[result] : "invalid";
 }
 
+struct evc_write_options
+evc_write_options_of(const struct evc_config *config, const struct evc_node_port *port)
+{
+    return (struct evc_write_options){
+        .zones_needed = evc_ack_zones(config->write_ack, evc_node_port_readable(port)),
+        .timeout_us = config->write_timeout_ms * 1000,
+        .tombstone_ttl_s = config->tombstone_ttl_s,
+        .value_len_max = config->value_len_max,
+    };
+}
+
 static size_t
 write_bytes(const struct evc_writer *writer)
 {

@@ -34,6 +34,7 @@
 #include "base/pool.h"
 #include "meta/node_op.h"
 #include "queue/journal.h"
+#include "topology/config.h"
 
 enum {
     EVC_WRITE_RACES_MAX = 64,           /* decisions of one write before it fails */
@@ -125,6 +126,10 @@ struct evc_write_options {
     uint32_t value_len_max; /* what append and prepend may grow a value to */
     uint32_t rules_off;     /* test only: enum evc_rule bits that are switched off */
 };
+
+/** As the configuration says for writes through port. */
+struct evc_write_options evc_write_options_of(const struct evc_config *config,
+                                              const struct evc_node_port *port);
 
 struct evc_write_stats {
     uint64_t result[EVC_WRITE_RESULT_MAX];

@@ -59,7 +59,6 @@ take_answer(struct evc_explain_copy *copy, enum evc_node_result result,
     copy->is_found = result == EVC_NODE_HIT;
     copy->reply = *reply;
     copy->reply.value = copy->reply.error = EVC_SLICE("");
-    copy->version = evc_version_from_cas(reply->cas);
     return EVC_OK;
 }
 
@@ -110,6 +109,8 @@ ask_one(void *arg)
         evc_dial_close(&dial);
     }
     copy->has_answered = rc == EVC_OK;
+    copy->version = evc_version_trusted(copy->reply.cas, evc_clock_unix_us() / 1000,
+                                        question->explain->config->drift_ms);
     snprintf(copy->why, sizeof(copy->why), "%s", copy->has_answered ? "" : error.text);
     return NULL;
 }

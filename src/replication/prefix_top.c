@@ -112,7 +112,7 @@ halve(struct evc_prefix_top *top, uint64_t now_us)
         top->counters[i].bytes >>= shift;
     }
     top->halved_us += periods * EVC_PREFIX_TOP_HALVE_US;
-    top->seconds = top->seconds * left + EVC_PREFIX_TOP_HALVE_US / 1e6 * (1 - left);
+    top->seconds = top->seconds * left + (double)EVC_PREFIX_TOP_HALVE_US / 1e6 * (1 - left);
 }
 
 static struct evc_prefix_counter *

@@ -89,7 +89,7 @@ test_prefix_top__among_100000_others__is_found_and_counted(void **state)
         EVENTS = 400000,
         SECONDS = 10,
     };
-    double bound = (double)EVENTS / SECONDS / EVC_PREFIX_TOP_COUNTERS;
+    double bound = (double)EVENTS / (double)SECONDS / (double)EVC_PREFIX_TOP_COUNTERS;
 
     (void)state;
     for (unsigned i = 0; i < EVENTS; i++) {
@@ -107,14 +107,15 @@ test_prefix_top__among_100000_others__is_found_and_counted(void **state)
         }
     }
     evc_prefix_top_rates(&top, START_US + SECONDS * 1000000, &rates);
-    assert_float_equal(rates.all.events, EVENTS / SECONDS, 500);
+    assert_float_equal(rates.all.events, (double)EVENTS / (double)SECONDS, 500);
     assert_true(evc_slice_equal(rates.top[0].prefix, EVC_SLICE("heavy:")));
     assert_true(evc_slice_equal(rates.top[1].prefix, EVC_SLICE("lighter:")));
     /* 2 %: what chance does to 6,250 samples, and rather more. */
     assert_true(rates.top[0].events <= EVENTS / SECONDS / 4.0 * 1.04);
     assert_true(rates.top[0].events >= EVENTS / SECONDS / 4.0 * 0.96 - bound);
     assert_true(rates.top[1].events >= EVENTS / SECONDS / 8.0 * 0.96 - bound);
-    assert_float_equal(rates.top[0].bytes, 1000 * EVENTS / SECONDS / 4.0, 1000000);
+    assert_float_equal(rates.top[0].bytes, 1000.0 * (double)EVENTS / (double)SECONDS / 4.0,
+                       1000000);
     for (unsigned i = 2; i < rates.count; i++) { /* and nobody else is made great */
         assert_true(rates.top[i].events < bound);
     }
@@ -172,7 +173,7 @@ test_prefix_top__first_moment__one_event_is_no_flood(void **state)
     evc_prefix_top_rates(&top, START_US + 2, &rates);
     assert_int_equal(rates.count, 1);
     assert_float_equal(rates.top[0].events, EVC_PREFIX_TOP_GAP, 0.001);
-    assert_float_equal(rates.top[0].bytes, 5 * EVC_PREFIX_TOP_GAP, 0.001);
+    assert_float_equal(rates.top[0].bytes, 5.0 * (double)EVC_PREFIX_TOP_GAP, 0.001);
 }
 
 int

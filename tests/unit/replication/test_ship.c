@@ -445,7 +445,7 @@ test_ship__prefixes__are_told_what_is_shipped_not_what_is_filtered(void **state)
     assert_int_equal(rates.count, 1);
     assert_true(evc_slice_equal(rates.top[0].prefix, EVC_SLICE("user:")));
     assert_float_equal(rates.top[0].events, EVC_PREFIX_TOP_GAP, 0.001);
-    assert_float_equal(rates.top[0].bytes, 5 * EVC_PREFIX_TOP_GAP, 0.001);
+    assert_float_equal(rates.top[0].bytes, 5.0 * (double)EVC_PREFIX_TOP_GAP, 0.001);
     reply_last(EVC_APPLY_APPLIED);
 }
 

@@ -125,14 +125,13 @@ is_content_since(const struct sim_world *world, const struct sim_item *item, uns
 }
 
 /**
- * Whether the repair groups remember every event, or a relay that reads before it sends reminds
- * them: what was buried and is forgotten stays buried.
+ * Whether the repair groups remember every event, as long as they live: what was buried and is
+ * forgotten stays buried.
  */
 static bool
-remembers_all(const struct sim_world *world, unsigned key)
+remembers_all(const struct sim_world *world)
 {
-    return world->plan.recent_max >= SIM_WRITES_MAX &&
-           (world->plan.policies[key] == EVC_POLICY_COPY || world->kill_count == 0);
+    return world->plan.recent_max >= SIM_WRITES_MAX && world->relay_kill_count == 0;
 }
 
 /** Whether what was newest may have had a short time to live: then anything may have come after it.
@@ -162,7 +161,7 @@ sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
         return; /* what is written past evcache takes the place of what is there */
     }
     clean = is_clean(world, acked, scope);
-    if ((clean || remembers_all(world, key)) && (!newest || newest->cas < acked->version)) {
+    if ((clean || remembers_all(world)) && (!newest || newest->cas < acked->version)) {
         sim_world_fail(world, SIM_FAILURE_NEWEST,
                        "of key-%u only %" PRIx64 " is left, acknowledged was %" PRIx64, key,
                        newest ? newest->cas : 0, acked->version);

@@ -119,6 +119,7 @@ sim_process_kill(struct sim_process *process)
     }
     sim_world_say(world, "%s: killed", process->name);
     world->kill_count++;
+    world->relay_kill_count += process->kind == SIM_RELAY;
     process->is_alive = false;
     sim_port_orphan(&process->port);
     sim_link_forget_process(process);

@@ -85,7 +85,7 @@ struct sim_world {
     uint64_t request_ids;
     struct sim_process *feeding; /* whose round appends to a queue now */
     unsigned plain_count;        /* writes past evcache */
-    uint64_t kill_count;
+    uint64_t kill_count, relay_kill_count;
     uint64_t refed_count;                 /* events a kill made a feeder feed twice */
     bool has_lost_content;                /* some node lost an item it had */
     struct evc_books_totals books;        /* of all groups, once checked */

@@ -18,6 +18,9 @@ enum {
     APPLY_TTL_SLACK_MS = 2000,
 };
 
+/** How much older a tombstone is than the rejected value it stands for: one tick. */
+#define REJECTED_VERSION_STEP (UINT64_C(1) << EVC_VERSION_WRITER_BITS)
+
 /** How a zone ended. */
 enum zone_end {
     ZONE_APPLIED,
@@ -105,6 +108,17 @@ rule_is_on(const struct apply_item *item, enum evc_rule rule)
     return EVC_RULE_IS_ON(item->applier->options, rule);
 }
 
+/**
+ * What a zone gets. The tombstone of a rejected value is older than the value, which lives
+ * elsewhere: this region's relay may ship it, and it must delete only what the value would have
+ * replaced.
+ */
+static evc_version
+stored_version(const struct apply_item *item)
+{
+    return item->is_rejected ? item->version - REJECTED_VERSION_STEP : item->version;
+}
+
 /** Puts an event about this key into the region's own queue. */
 static void
 announce(const struct apply_item *item, evc_version version, uint8_t flags)
@@ -168,12 +182,12 @@ follow_rules(const struct apply_item *item)
     if (((item->has_raced || zones_differ(item)) && rule_is_on(item, EVC_RULE_DIFFER)) ||
         (has_failed && rule_is_on(item, EVC_RULE_FAILED))) {
         stats->repairs_total++;
-        announce(item, item->version, repair_flags(item));
+        announce(item, stored_version(item), repair_flags(item));
     }
     if (item->replaced_our_own && item->ends[ZONE_APPLIED] > 0 &&
         rule_is_on(item, EVC_RULE_CONFLICT_ECHO)) {
         stats->conflict_echoes_total++;
-        announce(item, item->version, 0);
+        announce(item, stored_version(item), 0);
     }
 }
 
@@ -204,7 +218,7 @@ remember(const struct apply_item *item)
     unsigned settled = item->ends[ZONE_APPLIED] + item->ends[ZONE_IDENTICAL];
 
     if (settled == applier->port->zone_count) {
-        evc_guess_note(&applier->guess, item->key_hash, item->version);
+        evc_guess_note(&applier->guess, item->key_hash, stored_version(item));
     } else if (item->remembered != 0) {
         evc_guess_forget(&applier->guess, item->key_hash);
     }
@@ -355,7 +369,7 @@ write_zone(struct apply_item *item, unsigned zone, enum evc_node_verb verb, uint
         .value = evc_buf_slice(&item->value),
         .client_flags = item->client_flags,
         .ttl_s = item->ttl_s,
-        .version = item->version,
+        .version = stored_version(item),
         .seen = seen,
         .deadline_us = item->deadline_us,
         .on_done = on_zone_written,

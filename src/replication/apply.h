@@ -9,9 +9,10 @@
  *                                                        └──▶ an error: rejected
  *
  * What every zone that answered has rejected is too large for the nodes or the like, and will be
- * again: those zones, which have dropped what they had, are asked once more and get a tombstone of
- * its version, so that nothing older comes back. Where not even that is taken, the value is not to
- * blame, and the write has failed. A replica whose value was too large to read begins there.
+ * again: those zones, which have dropped what they had, are asked once more and get a tombstone one
+ * tick older than it, so that nothing older comes back and the value lives on elsewhere. Where not
+ * even that is taken, the value is not to blame, and the write has failed. A replica whose value
+ * was too large to read begins there.
  *
  * What this worker wrote last it remembers (guess.h): then the first step is the CAS over that
  * version (or the ADD), in one round trip, and the GET follows only when the guess was wrong.

@@ -105,17 +105,47 @@ has_run_out(struct sim_world *world, unsigned key, const struct sim_item *a,
     return (a == NULL) != (b == NULL) && had_short_ttl(world, key);
 }
 
+/**
+ * A node that would not take the value has none; an older one must not be left there. The zones
+ * beside it may have none either, when they did not answer and the relay has given the value up.
+ */
+static bool
+is_refused(struct sim_world *world, unsigned region, unsigned zone, unsigned key)
+{
+    const struct sim_history *history = &world->history;
+    bool is_small = sim_node_is_small(sim_world_node(world, region, zone, key));
+    bool is_beside = history->key_abandoned[key] && region == world->plan.small_region;
+
+    return history->key_refused[key] && !live_copy(world, region, zone, key) &&
+           (is_small || is_beside);
+}
+
+/** The zone to compare the others of its scope with. */
+static const struct sim_item *
+copy_to_compare(struct sim_world *world, unsigned key, struct sim_scope scope)
+{
+    for (unsigned region = scope.first; region < scope.end; region++) {
+        for (unsigned zone = 0; zone < world->plan.zone_count; zone++) {
+            if (!is_refused(world, region, zone, key)) {
+                return live_copy(world, region, zone, key);
+            }
+        }
+    }
+    return NULL;
+}
+
 static void
 check_copies(struct sim_world *world, unsigned key, struct sim_scope scope)
 {
-    const struct sim_item *first = live_copy(world, scope.first, 0, key);
+    const struct sim_item *first = copy_to_compare(world, key, scope);
 
     for (unsigned region = scope.first; region < scope.end; region++) {
         for (unsigned zone = 0; zone < world->plan.zone_count; zone++) {
             const struct sim_item *copy = live_copy(world, region, zone, key);
 
             say_item(world, "end:", region, zone, key);
-            if (!is_same(world, first, copy) && !has_run_out(world, key, first, copy)) {
+            if (!is_same(world, first, copy) && !has_run_out(world, key, first, copy) &&
+                !is_refused(world, region, zone, key)) {
                 sim_world_fail(world, SIM_FAILURE_COPIES, "key-%u, between r%u z0 and r%u z%u", key,
                                scope.first, region, zone);
             }
@@ -190,7 +220,10 @@ static void
 check_keys(struct sim_world *world)
 {
     for (unsigned key = 0; key < world->plan.key_count; key++) {
-        if (!world->history.key_lost_content[key] && !world->history.key_abandoned[key]) {
+        bool is_given_up = world->history.key_abandoned[key] &&
+                           (!world->history.key_refused[key] || world->plan.absences > 0);
+
+        if (!world->history.key_lost_content[key] && !is_given_up) {
             check_key(world, key);
         }
     }

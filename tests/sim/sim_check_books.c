@@ -84,7 +84,8 @@ check_abandoned(struct sim_world *world)
                        counted, told);
     }
     for (unsigned key = 0; key < SIM_KEY_MAX && !world->plan.has_bad_clock; key++) {
-        if (world->history.key_abandoned[key] && away_us(world, key) < AWAY_US_MIN) {
+        if (world->history.key_abandoned[key] && !world->history.key_refused[key] &&
+            away_us(world, key) < AWAY_US_MIN) {
             sim_world_fail(world, SIM_FAILURE_BOOKS, "key-%u was given up without a cause", key);
         }
     }

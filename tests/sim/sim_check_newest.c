@@ -149,6 +149,31 @@ may_have_run_out(const struct sim_world *world, const struct sim_write *write)
     return false;
 }
 
+/** Whether every node took every request at once, but for values that are too large. */
+static bool
+is_calm(const struct sim_world *world)
+{
+    const struct sim_plan *plan = &world->plan;
+
+    return plan->request_lost_chance + plan->request_refused_chance + plan->freezes +
+                   plan->absences ==
+               0 &&
+           world->kill_count == 0;
+}
+
+/** What was there before a value that was rejected is deleted everywhere. */
+static void
+check_rejected(struct sim_world *world, const struct sim_item *newest,
+               const struct sim_write *write)
+{
+    if (write->is_rejected && newest && !sim_item_is_tombstone(newest) && is_calm(world) &&
+        !is_content_since(world, newest, write->key, write->version)) {
+        sim_world_fail(world, SIM_FAILURE_NEWEST,
+                       "of key-%u %" PRIx64 " is left, though %" PRIx64 " was rejected", write->key,
+                       newest->cas, write->version);
+    }
+}
+
 void
 sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
 {
@@ -159,6 +184,16 @@ sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
     if (!acked || may_have_run_out(world, acked) || has_bad_since(world, key, acked->started_us) ||
         acked->started_us <= world->history.key_plain_us[key]) {
         return; /* what is written past evcache takes the place of what is there */
+    }
+    for (unsigned i = 0; i < world->history.write_count; i++) {
+        const struct sim_write *write = &world->history.writes[i];
+
+        if (write->key == key && is_in(scope, write->region) && is_clean(world, write, scope)) {
+            check_rejected(world, newest, write);
+        }
+    }
+    if (world->history.key_refused[key] && (!newest || sim_item_is_tombstone(newest))) {
+        return; /* a node that refuses a value drops what it had */
     }
     clean = is_clean(world, acked, scope);
     if ((clean || remembers_all(world)) && (!newest || newest->cas < acked->version)) {

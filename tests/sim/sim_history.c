@@ -62,7 +62,7 @@ add(struct sim_history *history, const struct sim_command *command, const struct
         .landed_us = history->world->time.now_us,
     };
     memcpy(version->value, command->value, command->value_len);
-    if (over) {
+    if (over && !sim_item_is_tombstone(over)) {
         version->has_over = true;
         version->over_len = over->value_len;
         memcpy(version->over, over->value, over->value_len);
@@ -97,8 +97,9 @@ static bool
 is_burial(const struct sim_history *history, const struct sim_version *version,
           const struct sim_command *command)
 {
-    bool may_be_gone =
-        history->key_lost_content[command->key] || history->world->plan.ttl_s < SIM_LONG_TTL_S;
+    bool may_be_gone = history->key_refused[command->key] ||
+                       history->key_lost_content[command->key] ||
+                       history->world->plan.ttl_s < SIM_LONG_TTL_S;
 
     return may_be_gone && (sim_command_is_tombstone(command) || sim_version_is_tombstone(version));
 }

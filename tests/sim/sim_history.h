@@ -25,6 +25,7 @@ struct sim_write {
     enum evc_write_kind kind;
     unsigned region, proxy, key;
     uint64_t started_us;
+    bool is_rejected;           /* the application was told that the nodes will not take it */
     bool is_answered, is_acked; /* acked: the application was told that it took effect */
     evc_version version;        /* once answered */
     uint64_t delta;             /* INCR, DECR */
@@ -43,7 +44,7 @@ struct sim_version {
     uint32_t regions;   /* bits: where it was stored */
     uint64_t first_us;  /* when it first reached a node */
     uint64_t landed_us; /* when it last did by an unconditional write */
-    bool has_over;      /* it first replaced something: this */
+    bool has_over;      /* it first replaced a value: this */
     size_t over_len;
     char over[SIM_VALUE_MAX];
 };
@@ -56,6 +57,7 @@ struct sim_history {
     unsigned version_count;
     bool key_lost_content[SIM_KEY_MAX]; /* a node dropped a copy of it */
     uint64_t key_plain_us[SIM_KEY_MAX]; /* when it was last written past evcache, or 0 */
+    bool key_refused[SIM_KEY_MAX];      /* a node would not take it */
     bool key_abandoned[SIM_KEY_MAX];    /* a relay gave up one of its events */
     uint64_t abandoned;                 /* events given up, by relays that were killed too */
 };

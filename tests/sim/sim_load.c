@@ -3,6 +3,7 @@
 #include "sim_load.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "sim_faults.h"
 #include "sim_proxy.h"
@@ -87,6 +88,19 @@ compose_value(const struct sim_world *world, const struct sim_write *write, unsi
                             sim_plan_has(&world->plan, SIM_THEME_COUNTING) ? "%u" : "w%u", number);
 }
 
+static void
+enlarge_value(struct sim_world *world, const struct sim_write *write, size_t *len,
+              char value[SIM_VALUE_MAX])
+{
+    bool is_letter = write->kind == EVC_WRITE_APPEND || write->kind == EVC_WRITE_PREPEND;
+
+    if (*len > 0 && !is_letter && sim_plan_has(&world->plan, SIM_THEME_REFUSAL) &&
+        sim_random_chance(&world->random, world->plan.large_chance)) {
+        memset(value + *len, '.', SIM_VALUE_LARGE - *len);
+        *len = SIM_VALUE_LARGE;
+    }
+}
+
 void
 sim_load_write(struct sim_world *world, struct sim_process *process, unsigned key,
                enum evc_write_kind kind)
@@ -110,6 +124,7 @@ sim_load_write(struct sim_world *world, struct sim_process *process, unsigned ke
     };
     if (kind != EVC_WRITE_DELETE && kind != EVC_WRITE_TOUCH) {
         request.value.len = compose_value(world, write, number, value);
+        enlarge_value(world, write, &request.value.len, value);
         request.value.ptr = value;
         request.client_flags = number;
     }

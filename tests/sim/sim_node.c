@@ -102,6 +102,40 @@ may_store(const struct sim_item *item, const struct sim_command *command)
     return EVC_NODE_ERROR;
 }
 
+bool
+sim_node_is_small(const struct sim_node *node)
+{
+    const struct sim_plan *plan = &node->world->plan;
+
+    return sim_plan_has(plan, SIM_THEME_REFUSAL) && node->region == plan->small_region &&
+           (plan->small_zone == SIM_ZONE_MAX || plan->small_zone == node->zone);
+}
+
+static void
+lose_item(struct sim_node *node, unsigned key)
+{
+    if (item_now(node, key)) {
+        node->items[key].is_there = false;
+        sim_history_note_lost(&node->world->history, node, key);
+    }
+}
+
+/** memcached has then dropped what it had, whatever the condition (tried with 1.6.38): something
+ * newer too, which is lost as by eviction. */
+static void
+refuse(struct sim_node *node, const struct sim_command *command, struct sim_answer *ret)
+{
+    const struct sim_item *item = item_now(node, command->key);
+
+    ret->result = EVC_NODE_ERROR;
+    ret->reply.error = EVC_SLICE("SERVER_ERROR object too large for cache");
+    if (item && item->cas > command->version) {
+        lose_item(node, command->key);
+    }
+    node->items[command->key].is_there = false;
+    node->world->history.key_refused[command->key] = true;
+}
+
 static void
 store(struct sim_node *node, const struct sim_command *command)
 {
@@ -129,6 +163,8 @@ sim_node_execute(struct sim_node *node, const struct sim_command *command, const
     *ret = (struct sim_answer){0};
     if (command->verb == EVC_NODE_GET) {
         get(node, command->key, ret);
+    } else if (command->value_len > SIM_VALUE_SMALL_MAX && sim_node_is_small(node)) {
+        refuse(node, command, ret);
     } else {
         ret->result = may_store(item, command);
         if (ret->result == EVC_NODE_STORED) {
@@ -193,15 +229,6 @@ sim_node_thaw(struct sim_node *node)
     come_back(node);
     while ((link = evc_list_pop_front(&node->waiting))) {
         sim_request_arrive(EVC_CONTAINER_OF(link, struct sim_request, wait_link));
-    }
-}
-
-static void
-lose_item(struct sim_node *node, unsigned key)
-{
-    if (item_now(node, key)) {
-        node->items[key].is_there = false;
-        sim_history_note_lost(&node->world->history, node, key);
     }
 }
 

@@ -18,6 +18,8 @@ enum {
     SIM_KEY_MAX = 3,
     SIM_VALUE_MAX = 32,
     SIM_VALUE_GROWN_MAX = 10, /* what append and prepend may make */
+    SIM_VALUE_SMALL_MAX = 12, /* what a node that takes no large values takes */
+    SIM_VALUE_LARGE = 20,
 };
 
 struct sim_world;
@@ -75,6 +77,9 @@ void sim_node_execute(struct sim_node *node, const struct sim_command *command, 
 
 /** What it has of a key now (NULL: nothing, or expired). A tombstone is something. */
 const struct sim_item *sim_node_item(struct sim_node *node, unsigned key);
+
+/** Whether it takes no large values. */
+bool sim_node_is_small(const struct sim_node *node);
 
 bool sim_item_is_tombstone(const struct sim_item *item);
 

@@ -81,7 +81,7 @@ sim_theme_str(enum sim_theme theme)
     static const char *const names[SIM_THEME_MAX] = {
         [SIM_THEME_FILLING] = "filling",   [SIM_THEME_COUNTING] = "counting",
         [SIM_THEME_POLICIES] = "policies", [SIM_THEME_ABSENCE] = "absence",
-        [SIM_THEME_PLAIN] = "plain",
+        [SIM_THEME_PLAIN] = "plain",       [SIM_THEME_REFUSAL] = "refusal",
     };
 
     return names[theme];
@@ -119,13 +119,23 @@ plan_plain(struct sim_plan *plan, struct sim_random *random)
 }
 
 static void
+plan_refusal(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->large_chance = PICK(random, 100, 300, 500);
+    plan->small_region = (unsigned)sim_random_below(random, plan->region_count);
+    plan->small_zone = (unsigned)sim_random_below(random, plan->zone_count);
+    if (sim_random_chance(random, 500)) {
+        plan->small_zone = SIM_ZONE_MAX;
+    }
+}
+
+static void
 plan_themes(struct sim_plan *plan, struct sim_random *random)
 {
     static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
-        [SIM_THEME_FILLING] = plan_filling,
-        [SIM_THEME_POLICIES] = plan_policies,
-        [SIM_THEME_ABSENCE] = plan_absence,
-        [SIM_THEME_PLAIN] = plan_plain,
+        [SIM_THEME_FILLING] = plan_filling, [SIM_THEME_POLICIES] = plan_policies,
+        [SIM_THEME_ABSENCE] = plan_absence, [SIM_THEME_PLAIN] = plan_plain,
+        [SIM_THEME_REFUSAL] = plan_refusal,
     };
 
     for (unsigned i = 0; i < 2; i++) {

@@ -27,6 +27,7 @@ enum sim_theme {
     SIM_THEME_POLICIES, /* some keys are not copied, but deleted abroad or left alone */
     SIM_THEME_ABSENCE,  /* a node is away for longer than a relay tries */
     SIM_THEME_PLAIN,    /* somebody writes past evcache, on the nodes */
+    SIM_THEME_REFUSAL,  /* a node, or the nodes of a region, take no large values */
     SIM_THEME_MAX,
 };
 
@@ -59,7 +60,9 @@ struct sim_plan {
     uint32_t filling;    /* bits of regions */
     unsigned absences;
     unsigned plain_writes;
-    uint32_t abandon_s; /* so long a relay tries */
+    unsigned large_chance;             /* writes with a large value */
+    unsigned small_region, small_zone; /* whose node takes none; zone: SIM_ZONE_MAX for all */
+    uint32_t abandon_s;                /* so long a relay tries */
     enum evc_policy policies[SIM_KEY_MAX];
 };
 

@@ -75,6 +75,7 @@ on_written(void *ctx, uint64_t tag, const struct evc_write_answer *answer)
 
     write->is_answered = true;
     write->is_acked = tells_of_effect(answer->result, write->kind) && answer->version != 0;
+    write->is_rejected = answer->result == EVC_WRITE_REJECTED && answer->version != 0;
     write->version = answer->version;
     write->is_created = answer->is_created;
     write->number = answer->number;

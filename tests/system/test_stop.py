@@ -53,3 +53,17 @@ def test_proxy__sigterm_under_pipelined_load__ends_in_time_with_whole_replies(sy
     assert time.monotonic() - told < LIMIT_S
     for load in loads:
         assert load.received == REPLY * (len(load.received) // len(REPLY))
+
+
+def test_proxy__sigterm_while_a_client_does_not_read__ends_in_time(system):
+    """It is paused for want of room, of which a proxy that stops has none: that must not keep it busy."""
+    s = system(regions=1, zones=1)
+    s.proxy("virginia").set("big", b"x" * 50_000)
+    host, port = s.regions["virginia"].proxies[0].rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as sulking:
+        sulking.sendall(b"get big\r\n" * 1000)
+        assert sulking.recv(1)
+        time.sleep(0.5)  # the proxy fills what it may keep for it
+        told = time.monotonic()
+        s.wait_restarted("virginia/proxy/0", s.kill("virginia/proxy/0", signal.SIGTERM))
+        assert time.monotonic() - told < LIMIT_S

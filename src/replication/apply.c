@@ -126,7 +126,7 @@ announce(const struct apply_item *item, evc_version version, uint8_t flags)
     const struct evc_applier *applier = item->applier;
     uint64_t unix_us = applier->now->unix_us;
     struct evc_event event = {
-        .op = item->is_tombstone ? EVC_EVENT_DELETE : EVC_EVENT_SET,
+        .op = item->is_tombstone && version <= item->version ? EVC_EVENT_DELETE : EVC_EVENT_SET,
         .flags = flags,
         .key = {.ptr = item->key, .len = item->key_len},
         .version = version,
@@ -145,6 +145,9 @@ zones_differ(const struct apply_item *item)
 {
     const struct apply_zone *first = NULL;
 
+    if (item->ends[ZONE_LATE] > 0 && item->ends[ZONE_APPLIED] > 0) {
+        return true;
+    }
     for (unsigned i = 0; i < item->applier->port->zone_count; i++) {
         if (!item->zone[i].has_seen) {
             continue;
@@ -387,7 +390,9 @@ age_limit_ms(const struct evc_applier *applier)
     return ttl_ms > slack_ms ? ttl_ms - slack_ms : 0;
 }
 
-/** Nobody can know whether a key that is missing was deleted once tombstones of that age are gone.
+/**
+ * Nobody can know whether a key that is missing was deleted once tombstones of that age are gone;
+ * nor where there is an older one, which may have come again after a newer one had gone.
  */
 static bool
 is_late(const struct apply_item *item)
@@ -429,11 +434,11 @@ on_zone_asked(struct evc_node_op *op)
         end_zone(item, ZONE_NEWER);
     } else if (seen == item->version) {
         end_zone(item, ZONE_IDENTICAL);
+    } else if ((op->result == EVC_NODE_MISS || op->reply.is_tombstone) && is_late(item)) {
+        end_zone(item, ZONE_LATE);
     } else if (op->result == EVC_NODE_HIT) {
         note_replaced(item, seen);
         write_zone(item, op->zone, EVC_NODE_CAS, op->reply.cas);
-    } else if (is_late(item)) {
-        end_zone(item, ZONE_LATE);
     } else {
         write_zone(item, op->zone, EVC_NODE_ADD, 0);
     }
@@ -443,12 +448,16 @@ static void
 ask_zone(struct apply_item *item, unsigned zone)
 {
     struct evc_node_op *op = &item->zone[zone].op;
+    unsigned want = EVC_WANT_CAS | EVC_WANT_NO_BUMP;
 
+    if (is_late(item)) {
+        want |= EVC_WANT_FLAGS | EVC_WANT_SIZE; /* whether it is a tombstone */
+    }
     item->zone[zone].is_guess = false;
     *op = (struct evc_node_op){
         .verb = EVC_NODE_GET,
         .zone = (uint8_t)zone,
-        .want = EVC_WANT_CAS | EVC_WANT_NO_BUMP,
+        .want = (uint16_t)want,
         .key = {.ptr = item->key, .len = item->key_len},
         .deadline_us = item->deadline_us,
         .on_done = on_zone_asked,
@@ -462,7 +471,7 @@ begin_zone(struct apply_item *item, unsigned index)
 {
     struct evc_applier *applier = item->applier;
     struct apply_zone *zone = &item->zone[index];
-    bool would_change = item->remembered != 0 ? item->remembered < item->version : !is_late(item);
+    bool would_change = item->remembered < item->version && !is_late(item);
 
     if (!would_change || !evc_guess_is_likely(&applier->guess, kind_of_guess(item))) {
         ask_zone(item, index);

@@ -11,7 +11,8 @@
 #include "replication/repair_state.h"
 
 enum {
-    REPAIR_ACTIVE_MAX = 4096, /* keys read or written at once */
+    REPAIR_ACTIVE_MAX = 4096,   /* keys read or written at once */
+    REPAIR_TTL_SLACK_MS = 2000, /* a node counts in whole seconds */
     REPAIR_SETTLE_TIMES = 8, /* settle times after which a key written without pause is looked at */
 };
 
@@ -428,10 +429,26 @@ evc_repair_expect(const struct evc_repair *repair, uint64_t key_hash)
     evc_recent_expect(repair->recent, key_hash);
 }
 
-void
-evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struct evc_event *event,
-                 unsigned partition, uint64_t fed_us)
+/**
+ * A delete is known for as long as its tombstone surely lives (apply.c counts alike), like a value
+ * that runs out: when that is gone, what was deleted must not be taken for a survivor.
+ */
+static uint32_t
+tombstone_expiry_s(const struct evc_repair *repair, evc_version version)
 {
+    uint64_t ttl_ms = (uint64_t)repair->options.tombstone_ttl_s * 1000;
+    uint64_t slack_ms = repair->clock->drift_ms + REPAIR_TTL_SLACK_MS;
+
+    return (uint32_t)((evc_version_unix_ms(version) + (ttl_ms > slack_ms ? ttl_ms - slack_ms : 0)) /
+                      1000);
+}
+
+void
+evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch,
+                 const struct evc_event *offered, unsigned partition, uint64_t fed_us)
+{
+    struct evc_event known = *offered;
+    const struct evc_event *event = &known;
     struct evc_recent_place place = {
         .partition = partition,
         .position = batch->position,
@@ -439,6 +456,9 @@ evc_repair_offer(struct evc_repair *repair, struct evc_batch *batch, const struc
         .seen_us = repair->now->mono_us,
     };
 
+    if (known.op == EVC_EVENT_DELETE) {
+        known.expiry_s = tombstone_expiry_s(repair, known.version);
+    }
     if (!evc_version_is_sane(event->version, repair->now->unix_us / 1000,
                              repair->clock->drift_ms)) {
         take_without_version(repair, batch, event);

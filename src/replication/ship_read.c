@@ -64,7 +64,8 @@ void
 evc_ship_ask_for_repair(struct evc_ship_item *item, evc_version version, uint8_t flags)
 {
     struct evc_event event = {
-        .op = EVC_EVENT_SET,
+        .op =
+            version == item->current.version ? (enum evc_event_op)item->current.op : EVC_EVENT_SET,
         .flags = EVC_EVENT_REPAIR | flags,
         .key = evc_ship_item_key(item),
         .version = version,

@@ -405,6 +405,34 @@ test_apply__as_old_as_a_tombstone_may_be_gone_and_missing__is_late(void **state)
     assert_int_equal(f.result, EVC_APPLY_APPLIED);
 }
 
+/** The older one may have come again after a newer one had gone. */
+static void
+test_apply__as_old_as_a_tombstone_may_be_gone_over_an_older_one__is_late(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_zone_put_tombstone(&f.zones.zone[i],
+                                version_of(THEIR_REGION, TOMBSTONE_TTL_S * 1000LL + 5));
+    }
+    apply(version_of(THEIR_REGION, TOMBSTONE_TTL_S * 1000LL), "v");
+    assert_int_equal(f.result, EVC_APPLY_LATE);
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[0]));
+    assert_int_equal(f.sink.count, 0);
+}
+
+/** Neither has a version that would show that they differ. */
+static void
+test_apply__late_in_one_zone_and_applied_in_another__asks_for_repair(void **state)
+{
+    evc_version version = version_of(THEIR_REGION, TOMBSTONE_TTL_S * 1000LL);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[1], 7, "plain");
+    apply(version, "v");
+    assert_int_equal(f.result, EVC_APPLY_APPLIED);
+    assert_int_equal(fake_sink_count(&f.sink, EVC_EVENT_REPAIR, version), 1);
+}
+
 /** The nodes have dropped what they had: nothing older may come back. */
 static void
 test_apply__no_node_takes_the_value__is_rejected_and_leaves_a_tombstone(void **state)
@@ -502,6 +530,8 @@ main(void)
         CASE(test_apply__raced_by_a_newer_write__keeps_the_newer),
         CASE(test_apply__older_than_tombstones_live_and_missing__is_late),
         CASE(test_apply__as_old_as_a_tombstone_may_be_gone_and_missing__is_late),
+        CASE(test_apply__as_old_as_a_tombstone_may_be_gone_over_an_older_one__is_late),
+        CASE(test_apply__late_in_one_zone_and_applied_in_another__asks_for_repair),
         CASE(test_apply__older_than_tombstones_live_over_an_older__is_applied),
         CASE(test_apply__version_beyond_drift__is_refused),
         CASE(test_apply__plain_clients_item__is_older_than_any_version),

@@ -323,6 +323,32 @@ test_repair__known_version_expired__older_value_does_not_outlive_it(void **state
     assert_int_equal(f.zones.zone[1].cas, version_of(5, 1));
 }
 
+/** Its tombstone is gone by now; what it deleted has come back in one zone and is no survivor. */
+static void
+test_repair__known_delete_outlived_its_tombstone__older_value_is_not_restamped(void **state)
+{
+    struct evc_record_header header = {
+        .producer = 1, .first_seq = f.seq++, .fed_us = NOW_US, .count = 1};
+    struct evc_books_opened opened;
+    struct evc_batch *batch;
+
+    (void)state;
+    batch = evc_books_open(f.books, f.position++, &header, &opened);
+    evc_repair_offer(f.repair, batch,
+                     &(struct evc_event){.op = EVC_EVENT_DELETE,
+                                         .key = EVC_SLICE("key"),
+                                         .version = version_of(2, 1),
+                                         .written_us = NOW_US},
+                     0, NOW_US);
+    pass_ms(3600 * 1000);
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "deleted");
+    offer(version_of(2, 1), EVC_EVENT_REPAIR);
+    pass_ms(700);
+    assert_true(fake_zone_is_tombstone(&f.zones.zone[0]));
+    assert_int_equal(f.zones.zone[0].cas, version_of(2, 1));
+    assert_int_equal(stats().restamped_total, 0);
+}
+
 static void
 test_repair__unknown_write_found__is_announced(void **state)
 {
@@ -677,6 +703,7 @@ main(void)
         CASE(test_repair__older_than_one_seen__is_looked_at),
         CASE(test_repair__buried_newer_version__survivor_is_restamped_above_it),
         CASE(test_repair__known_version_expired__older_value_does_not_outlive_it),
+        CASE(test_repair__known_delete_outlived_its_tombstone__older_value_is_not_restamped),
         CASE(test_repair__unknown_write_found__is_announced),
         CASE(test_repair__unknown_write_nowhere__is_forgotten),
         CASE(test_repair__gone_from_all_zones__becomes_a_tombstone),

@@ -9,8 +9,8 @@
 
 enum {
     EXPIRY_DIFFERENCE_US_MAX = 15 * 1000 * 1000,
-    /* A stopped node counts from when it wakes up. */
-    EXPIRY_DIFFERENCE_ABSENCE_US_MAX = 75 * 1000 * 1000,
+    /* A stopped node counts from when it wakes up, a region from when an item gets there. */
+    EXPIRY_DIFFERENCE_LONG_US_MAX = 150 * 1000 * 1000,
 };
 
 /* --- rest --- */
@@ -61,8 +61,9 @@ had_short_ttl(const struct sim_world *world, unsigned key)
 static bool
 expires_together(const struct sim_world *world, const struct sim_item *a, const struct sim_item *b)
 {
-    uint64_t apart_us_max =
-        world->plan.absences > 0 ? EXPIRY_DIFFERENCE_ABSENCE_US_MAX : EXPIRY_DIFFERENCE_US_MAX;
+    uint64_t apart_us_max = world->plan.absences + world->plan.parcel_late_chance > 0
+                                ? EXPIRY_DIFFERENCE_LONG_US_MAX
+                                : EXPIRY_DIFFERENCE_US_MAX;
     uint64_t apart_us = a->expires_us > b->expires_us ? a->expires_us - b->expires_us
                                                       : b->expires_us - a->expires_us;
 
@@ -96,13 +97,15 @@ say_item(struct sim_world *world, const char *where, unsigned region, unsigned z
 /**
  * Whether one of two copies is missing only because something with a short time to live ran out
  * before every region had heard of it: it leaves no tombstone, so an older value may be left or
- * come back in some places. As with an eviction, one live value at most is left.
+ * come back in some places. As with an eviction, one live value at most is left. Or because it came
+ * late to a region that had nothing, which cannot know whether it was deleted.
  */
 static bool
 has_run_out(struct sim_world *world, unsigned key, const struct sim_item *a,
             const struct sim_item *b)
 {
-    return (a == NULL) != (b == NULL) && had_short_ttl(world, key);
+    return (a == NULL) != (b == NULL) &&
+           (had_short_ttl(world, key) || world->history.key_late[key]);
 }
 
 /**

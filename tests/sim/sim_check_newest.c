@@ -149,6 +149,31 @@ may_have_run_out(const struct sim_world *world, const struct sim_write *write)
     return false;
 }
 
+/** What was deleted stays so, also when the tombstone is gone. */
+static void
+check_deleted(struct sim_world *world, const struct sim_write *write, struct sim_scope scope)
+{
+    const struct sim_version *deleted =
+        sim_history_find(&world->history, write->key, write->version);
+
+    if (!write->is_acked || !deleted || !sim_version_is_tombstone(deleted)) {
+        return;
+    }
+    for (unsigned i = scope.first * world->plan.zone_count; i < scope.end * world->plan.zone_count;
+         i++) {
+        unsigned region = i / world->plan.zone_count, zone = i % world->plan.zone_count;
+        const struct sim_item *item =
+            sim_node_item(sim_world_node(world, region, zone, write->key), write->key);
+
+        if (item && !sim_item_is_tombstone(item) &&
+            !is_content_since(world, item, write->key, write->version)) {
+            sim_world_fail(world, SIM_FAILURE_REVIVED,
+                           "of key-%u %" PRIx64 " lives in r%u z%u, deleted was %" PRIx64,
+                           write->key, item->cas, region, zone, write->version);
+        }
+    }
+}
+
 /** Whether every node took every request at once, but for values that are too large. */
 static bool
 is_calm(const struct sim_world *world)
@@ -190,10 +215,14 @@ sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
 
         if (write->key == key && is_in(scope, write->region) && is_clean(world, write, scope)) {
             check_rejected(world, newest, write);
+            check_deleted(world, write, scope);
         }
     }
     if (world->history.key_refused[key] && (!newest || sim_item_is_tombstone(newest))) {
         return; /* a node that refuses a value drops what it had */
+    }
+    if ((!newest || sim_item_is_tombstone(newest)) && sim_plan_has(&world->plan, SIM_THEME_LATE)) {
+        return; /* tombstones are gone by now; what they stood for is looked at above */
     }
     clean = is_clean(world, acked, scope);
     if ((clean || remembers_all(world)) && (!newest || newest->cas < acked->version)) {

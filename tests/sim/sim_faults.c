@@ -247,6 +247,9 @@ sim_faults_schedule(struct sim_world *world)
     schedule_faults(world, plan->kills, on_kill);
     schedule_faults(world, plan->clock_steps, on_clock_step);
     sim_time_after(&world->time,
-                   plan->faults_until_us + (plan->ttl_s < SIM_LONG_TTL_S ? SHORT_TTL_END_US : 0),
+                   plan->faults_until_us +
+                       (plan->ttl_s < SIM_LONG_TTL_S || sim_plan_has(plan, SIM_THEME_LATE)
+                            ? SHORT_TTL_END_US
+                            : 0),
                    on_end, world, 0);
 }

@@ -74,7 +74,7 @@ static void
 check_drift(struct sim_history *history, const struct sim_node *node,
             const struct sim_command *command)
 {
-    uint64_t limit_ms = sim_world_unix_us(history->world) / 1000 + EVC_VERSION_DRIFT_MS_DEFAULT +
+    uint64_t limit_ms = sim_world_unix_us(history->world) / 1000 + history->world->plan.drift_ms +
                         history->world->plan.skew_us_max / 1000;
 
     if (evc_version_region(command->version) != node->region &&
@@ -99,7 +99,8 @@ is_burial(const struct sim_history *history, const struct sim_version *version,
 {
     bool may_be_gone = history->key_refused[command->key] ||
                        history->key_lost_content[command->key] ||
-                       history->world->plan.ttl_s < SIM_LONG_TTL_S;
+                       history->world->plan.ttl_s < SIM_LONG_TTL_S ||
+                       sim_plan_has(&history->world->plan, SIM_THEME_LATE);
 
     return may_be_gone && (sim_command_is_tombstone(command) || sim_version_is_tombstone(version));
 }

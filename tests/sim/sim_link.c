@@ -18,7 +18,9 @@ enum {
     CONNECT_US_MIN = 500,
     CONNECT_US_MAX = 3 * 1000 * 1000,
     BYTES_KEPT_CHANCE = 500, /* a lost connection's items that arrive all the same */
-    LATE_FACTOR = 8,         /* how much longer an item may take when the link is not ordered */
+    LATE_US_MIN = 500 * 1000,
+    LATE_US_MAX = 12 * 1000 * 1000,
+    LATE_FACTOR = 8, /* how much longer an item may take when the link is not ordered */
     NAME_REGION_BITS = 3,
 };
 
@@ -190,6 +192,7 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
     parcel->is_applying = false;
     parcel->result = result;
     parcel->newest = newest;
+    world->history.key_late[parcel->item.key] |= result == EVC_APPLY_LATE;
     sim_world_say(world, "%s: item key-%u %" PRIx64 " is %s, newest %" PRIx64,
                   parcel->receiver->name, parcel->item.key, parcel->item.version,
                   evc_apply_result_str(result), newest);
@@ -258,6 +261,10 @@ travel_us(struct sim_link *link, bool is_copy)
     uint64_t now_us = world->time.now_us;
     uint64_t us = sim_random_spread(&world->random, 20, world->plan.link_latency_us);
 
+    if (world->plan.parcel_late_chance > 0 && now_us < world->plan.faults_until_us &&
+        sim_random_chance(&world->random, world->plan.parcel_late_chance)) {
+        us += sim_random_spread(&world->random, LATE_US_MIN, LATE_US_MAX);
+    }
     if (is_copy || !world->plan.is_link_ordered) {
         return us * sim_random_between(&world->random, 1, LATE_FACTOR);
     }

@@ -43,6 +43,7 @@ plan_sizes(struct sim_plan *plan, struct sim_random *random)
     plan->zones_needed = (unsigned)sim_random_between(random, 1, plan->zone_count);
     plan->recent_max = PICK(random, 1, 2, 8, 64, 64);
     plan->tombstone_ttl_s = TOMBSTONE_TTL_S;
+    plan->drift_ms = EVC_VERSION_DRIFT_MS_DEFAULT;
     plan->ttl_chance = PICK(random, 0, 0, 100, 500);
     plan->ttl_s = PICK(random, SIM_LONG_TTL_S, SIM_LONG_TTL_S, 1, 2, 4);
 }
@@ -82,6 +83,7 @@ sim_theme_str(enum sim_theme theme)
         [SIM_THEME_FILLING] = "filling",   [SIM_THEME_COUNTING] = "counting",
         [SIM_THEME_POLICIES] = "policies", [SIM_THEME_ABSENCE] = "absence",
         [SIM_THEME_PLAIN] = "plain",       [SIM_THEME_REFUSAL] = "refusal",
+        [SIM_THEME_LATE] = "late",
     };
 
     return names[theme];
@@ -129,13 +131,24 @@ plan_refusal(struct sim_plan *plan, struct sim_random *random)
     }
 }
 
+/** Clocks keep to a bound that is less than the life of a tombstone, as they must. */
+static void
+plan_late(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->tombstone_ttl_s = PICK(random, 4, 5);
+    plan->drift_ms = 1000;
+    plan->skew_us_max = PICK(random, 0, 1 * MS, 100 * MS, 400 * MS);
+    plan->parcel_late_chance = PICK(random, 50, 200, 500);
+    plan->ttl_s = SIM_LONG_TTL_S;
+}
+
 static void
 plan_themes(struct sim_plan *plan, struct sim_random *random)
 {
     static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
         [SIM_THEME_FILLING] = plan_filling, [SIM_THEME_POLICIES] = plan_policies,
         [SIM_THEME_ABSENCE] = plan_absence, [SIM_THEME_PLAIN] = plan_plain,
-        [SIM_THEME_REFUSAL] = plan_refusal,
+        [SIM_THEME_REFUSAL] = plan_refusal, [SIM_THEME_LATE] = plan_late,
     };
 
     for (unsigned i = 0; i < 2; i++) {

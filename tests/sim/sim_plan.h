@@ -28,6 +28,7 @@ enum sim_theme {
     SIM_THEME_ABSENCE,  /* a node is away for longer than a relay tries */
     SIM_THEME_PLAIN,    /* somebody writes past evcache, on the nodes */
     SIM_THEME_REFUSAL,  /* a node, or the nodes of a region, take no large values */
+    SIM_THEME_LATE,     /* tombstones live for seconds, and shipments take longer */
     SIM_THEME_MAX,
 };
 
@@ -45,12 +46,13 @@ struct sim_plan {
     unsigned request_refused_chance;
     unsigned parcel_lost_chance; /* the link breaks with this item */
     unsigned parcel_twice_chance;
+    unsigned parcel_late_chance; /* an item takes seconds */
     bool is_link_ordered;
     unsigned link_window; /* items the link takes before it is full */
     unsigned queue_full_chance;
     unsigned freezes, deaths, kills, evictions, clock_steps;
     uint64_t faults_until_us;
-    uint32_t tombstone_ttl_s;
+    uint32_t tombstone_ttl_s, drift_ms;
     unsigned ttl_chance; /* writes with a time to live */
     unsigned ttl_s;      /* when short, what has one is gone by the end */
     unsigned zones_needed;

@@ -87,7 +87,7 @@ sim_process_start(struct sim_process *process)
     sim_port_init(&process->port, process);
     sim_process_enter(process);
     evc_version_clock_init(&process->clock, evc_version_writer_make(process->region, process->slot),
-                           EVC_VERSION_DRIFT_MS_DEFAULT);
+                           process->world->plan.drift_ms);
     open_journal(process);
     sim_feeder_start(process);
     evc_version_clock_keep(&process->clock, evc_journal_clock_cell(process->journal));

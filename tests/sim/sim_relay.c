@@ -97,7 +97,7 @@ start_ship(struct sim_process *process, struct relay_group *group, unsigned regi
         .hold_ms = HOLD_MS,
         .abandon_after_us = UINT64_C(1000000) * world->plan.abandon_s,
         .tombstone_ttl_s = world->plan.tombstone_ttl_s,
-        .drift_ms = EVC_VERSION_DRIFT_MS_DEFAULT,
+        .drift_ms = world->plan.drift_ms,
         .on_trouble = on_ship_trouble,
         .ctx = process,
         .rules_off = world->options.rules_off,

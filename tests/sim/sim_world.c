@@ -59,6 +59,7 @@ sim_failure_str(enum sim_failure failure)
         [SIM_FAILURE_COUNT] = "counted wrongly",
         [SIM_FAILURE_POLICY] = "policy is ignored",
         [SIM_FAILURE_PLAIN] = "version is none of ours",
+        [SIM_FAILURE_REVIVED] = "delete is undone",
         [SIM_FAILURE_DRIFT] = "drift bound passed",
         [SIM_FAILURE_BOOKS] = "books are open",
         [SIM_FAILURE_RECORD] = "record is corrupt",

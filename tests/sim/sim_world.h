@@ -45,6 +45,7 @@ enum sim_failure {
     SIM_FAILURE_COUNT,    /* of something appended or counted: not once, or not on what was there */
     SIM_FAILURE_POLICY,   /* something came to a region that should not */
     SIM_FAILURE_PLAIN,    /* a value without a version was passed on as it is */
+    SIM_FAILURE_REVIVED,  /* a deleted value lives again */
     SIM_FAILURE_DRIFT,    /* a version beyond the bound got in */
     SIM_FAILURE_BOOKS,    /* do not close */
     SIM_FAILURE_RECORD,   /* is corrupt */

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "meta/expiry.h"
 #include "replication/repair_state.h"
+#include "topology/config.h"
 
 enum {
     REPAIR_ACTIVE_MAX = 4096,   /* keys read or written at once */
@@ -197,6 +198,19 @@ end_item(struct evc_repair_item *item, enum evc_outcome outcome)
     evc_batch_outcome(batch, outcome);
 }
 
+/**
+ * Whether all zones have what a relay made and nobody has told of: the relay was killed between the
+ * restamp and its event.
+ */
+static bool
+is_untold(const struct evc_repair_item *item)
+{
+    unsigned slot = evc_version_writer(item->goal.version) & (EVC_VERSION_SLOT_MAX - 1);
+
+    return item->goal.version > item->wish.known && slot >= evc_config_relay_slot(0) &&
+           slot < evc_config_client_slot(0);
+}
+
 void
 evc_repair_conclude(struct evc_repair_item *item)
 {
@@ -216,7 +230,7 @@ evc_repair_conclude(struct evc_repair_item *item)
     /* What a plain client wrote has no version that could be shipped or compared: announcing it
      * would ask for another repair, without end. */
     if (evc_version_from_cas(item->goal.version) != 0 &&
-        (item->has_restamped || item->wish.has_unknown ||
+        (item->has_restamped || item->wish.has_unknown || is_untold(item) ||
          ((item->has_changed || item->wish.want_reship) &&
           evc_repair_rule_is_on(item, EVC_RULE_RESHIP)))) {
         announce(item);

@@ -250,6 +250,24 @@ test_repair__zones_equal__changes_and_announces_nothing(void **state)
     assert_int_equal(f.sink.count, 0);
 }
 
+/** A relay was killed between its restamp and the event of it. */
+static void
+test_repair__zones_equal_and_a_relays__is_announced_once(void **state)
+{
+    evc_version version = version_of(2, RELAY_SLOT);
+
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version, "v");
+    fake_zone_put(&f.zones.zone[1], version, "v");
+    offer(version_of(1, 1), EVC_EVENT_REPAIR);
+    pass_ms(700);
+    assert_int_equal(f.sink.count, 1);
+    assert_int_equal(f.sink.events[0].version, version);
+    offer(version, EVC_EVENT_REPAIR);
+    pass_ms(700);
+    assert_int_equal(f.sink.count, 1);
+}
+
 static void
 test_repair__two_writers_within_the_window__are_looked_at(void **state)
 {
@@ -698,6 +716,7 @@ main(void)
         CASE(test_repair__more_than_thirty_days_left__are_copied_as_a_unix_time),
         CASE(test_repair__plain_items__get_the_oldest_version_and_are_announced),
         CASE(test_repair__zones_equal__changes_and_announces_nothing),
+        CASE(test_repair__zones_equal_and_a_relays__is_announced_once),
         CASE(test_repair__two_writers_within_the_window__are_looked_at),
         CASE(test_repair__two_writers_far_apart__are_not),
         CASE(test_repair__older_than_one_seen__is_looked_at),

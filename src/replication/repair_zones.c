@@ -54,11 +54,12 @@ on_zone_written(struct evc_node_op *op)
 {
     struct evc_repair_item *item = item_of_zone_op(op);
 
-    if (op->result == EVC_NODE_STORED) {
-        item->has_changed = true;
+    if (op->result == EVC_NODE_STORED || op->result == EVC_NODE_UNKNOWN) {
+        item->has_changed = true; /* or may have: the next look finds it there and not who did it */
         item->has_restamped |= item->goal.is_restamped;
-    } else if (evc_node_result_is_answer(op->result)) {
-        item->has_raced = true;
+    }
+    if (evc_node_result_is_answer(op->result)) {
+        item->has_raced |= op->result != EVC_NODE_STORED;
     } else if (op->result == EVC_NODE_ERROR && !item->goal.is_tombstone) {
         item->repair->stats.rejected_total++; /* and would be the next time */
     } else {

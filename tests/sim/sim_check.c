@@ -105,7 +105,7 @@ has_run_out(struct sim_world *world, unsigned key, const struct sim_item *a,
             const struct sim_item *b)
 {
     return (a == NULL) != (b == NULL) &&
-           (had_short_ttl(world, key) || world->history.key_late[key]);
+           (had_short_ttl(world, key) || sim_plan_has(&world->plan, SIM_THEME_LATE));
 }
 
 /**
@@ -226,7 +226,8 @@ check_keys(struct sim_world *world)
         bool is_given_up = world->history.key_abandoned[key] &&
                            (!world->history.key_refused[key] || world->plan.absences > 0);
 
-        if (!world->history.key_lost_content[key] && !is_given_up) {
+        if (!world->history.key_lost_content[key] && !world->history.key_untold[key] &&
+            !is_given_up) {
             check_key(world, key);
         }
     }

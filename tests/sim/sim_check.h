@@ -6,7 +6,8 @@
  *     same);
  *   - nothing acknowledged is lost: no copy is older than an acknowledged write of its key;
  *   - nothing newer was replaced by something older, and no deleted key lives;
- *   - books: per source, group and partition, what was produced and what became of it are equal.
+ *   - books: per source, group and partition, what was produced and what became of it are equal,
+ *     and what is lost is what found no room in a journal.
  * A clock far ahead changes none of this, but that what it minted counts for nothing: every copy of
  * a key is the same, and what a good clock acknowledged after it is not lost.
  * A key that is not copied is the same in the zones of a region; one that is deleted abroad lives

@@ -49,8 +49,8 @@ check_books_of(struct sim_world *world, unsigned region, unsigned group, unsigne
     for (unsigned i = 0; i < EVC_OUTCOME_MAX; i++) {
         outcomes += totals.outcome[i];
     }
-    if (open != 0 || totals.lost != 0 || totals.received != outcomes ||
-        made + totals.duplicate != totals.lost + outcomes) {
+    if (open != 0 || totals.lost != world->not_fit[region][partition] ||
+        totals.received != outcomes || made + totals.duplicate != totals.lost + outcomes) {
         sim_world_fail(world, SIM_FAILURE_BOOKS,
                        "r%u to r%u p%u: produced %" PRIu64 " duplicate %" PRIu64 " lost %" PRIu64
                        " outcomes %" PRIu64 " in flight %" PRIu64,

@@ -156,8 +156,9 @@ check_deleted(struct sim_world *world, const struct sim_write *write, struct sim
     const struct sim_version *deleted =
         sim_history_find(&world->history, write->key, write->version);
 
-    if (!write->is_acked || !deleted || !sim_version_is_tombstone(deleted)) {
-        return;
+    if (!write->is_acked || !deleted || !sim_version_is_tombstone(deleted) ||
+        world->history.key_refused[write->key]) {
+        return; /* a node that refuses a value drops a tombstone, too */
     }
     for (unsigned i = scope.first * world->plan.zone_count; i < scope.end * world->plan.zone_count;
          i++) {
@@ -204,6 +205,7 @@ sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
 {
     const struct sim_write *acked = newest_acked(world, key, scope);
     const struct sim_item *newest = sim_check_newest_copy(world, key, scope);
+    const struct sim_version *version;
     bool clean;
 
     if (!acked || may_have_run_out(world, acked) || has_bad_since(world, key, acked->started_us) ||
@@ -218,7 +220,9 @@ sim_check_newest(struct sim_world *world, unsigned key, struct sim_scope scope)
             check_deleted(world, write, scope);
         }
     }
-    if (world->history.key_refused[key] && (!newest || sim_item_is_tombstone(newest))) {
+    version = sim_history_find(&world->history, key, acked->version);
+    if (world->history.key_refused[key] && (!newest || sim_item_is_tombstone(newest) ||
+                                            (version && sim_version_is_tombstone(version)))) {
         return; /* a node that refuses a value drops what it had */
     }
     if ((!newest || sim_item_is_tombstone(newest)) && sim_plan_has(&world->plan, SIM_THEME_LATE)) {

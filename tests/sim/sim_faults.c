@@ -19,6 +19,9 @@ enum {
     ABSENCE_US_MAX = 30 * S,
     ABSENCE_DEATH_CHANCE = 150,
     PLAIN_EVERYWHERE_CHANCE = 400,
+    FILL_ROOM_MAX = 8, /* events */
+    FILL_US_MIN = 10 * MS,
+    FILL_US_MAX = 5 * S,
     PLAIN_END_US = 45 * S,     /* by then all nodes and processes are back */
     SHORT_TTL_END_US = 60 * S, /* after the last fault; by then it has run out everywhere */
 };
@@ -87,6 +90,32 @@ on_absence(void *ctx, uint64_t arg)
         sim_node_freeze(node);
         sim_time_after(&world->time, us, on_thaw, node, 0);
     }
+}
+
+static void
+on_room(void *ctx, uint64_t life)
+{
+    struct sim_process *process = ctx;
+
+    if (process->is_alive && process->life == life) {
+        sim_journal_empty(process);
+        sim_feeder_ring(process); /* so that what was lost is told of */
+    }
+}
+
+static void
+on_fill(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_process *process = sim_load_any_proxy(world);
+
+    (void)arg;
+    if (sim_random_chance(&world->random, 300)) {
+        process = &world->regions[process->region].relay;
+    }
+    sim_journal_fill(process, (unsigned)sim_random_below(&world->random, FILL_ROOM_MAX));
+    sim_time_after(&world->time, sim_random_spread(&world->random, FILL_US_MIN, FILL_US_MAX),
+                   on_room, process, process->life);
 }
 
 static void
@@ -240,6 +269,7 @@ sim_faults_schedule(struct sim_world *world)
     schedule_faults(world, plan->deaths, on_death);
     schedule_faults(world, plan->evictions, on_eviction);
     schedule_faults(world, plan->absences, on_absence);
+    schedule_faults(world, plan->fills, on_fill);
     schedule_faults(world, plan->plain_writes, on_plain_write);
     if (plan->plain_writes > 0) {
         sim_time_after(&world->time, plan->faults_until_us + PLAIN_END_US, on_plain_end, world, 0);

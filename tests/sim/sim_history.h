@@ -57,7 +57,7 @@ struct sim_history {
     unsigned version_count;
     bool key_lost_content[SIM_KEY_MAX]; /* a node dropped a copy of it */
     uint64_t key_plain_us[SIM_KEY_MAX]; /* when it was last written past evcache, or 0 */
-    bool key_late[SIM_KEY_MAX];         /* something of it came too late to be taken */
+    bool key_untold[SIM_KEY_MAX];       /* an event of it found no room in a journal */
     bool key_refused[SIM_KEY_MAX];      /* a node would not take it */
     bool key_abandoned[SIM_KEY_MAX];    /* a relay gave up one of its events */
     uint64_t abandoned;                 /* events given up, by relays that were killed too */

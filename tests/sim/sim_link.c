@@ -192,7 +192,6 @@ on_applied(void *ctx, uint64_t tag, enum evc_apply_result result, evc_version ne
     parcel->is_applying = false;
     parcel->result = result;
     parcel->newest = newest;
-    world->history.key_late[parcel->item.key] |= result == EVC_APPLY_LATE;
     sim_world_say(world, "%s: item key-%u %" PRIx64 " is %s, newest %" PRIx64,
                   parcel->receiver->name, parcel->item.key, parcel->item.version,
                   evc_apply_result_str(result), newest);

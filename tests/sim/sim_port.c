@@ -309,6 +309,9 @@ submit(struct evc_node_port *port, struct evc_node_op *op)
     struct sim_conn *conn = process->port.conns[node->zone][node->index];
 
     assert(process->is_alive && op->zone < port->zone_count);
+    if (op->verb != EVC_NODE_GET) {
+        sim_journal_note_command(process, sim_world_key_index(op->key), op->version);
+    }
     if (is_refused(conn)) {
         op->result = EVC_NODE_REFUSED;
         op->reply = (struct evc_node_reply){0};

@@ -51,6 +51,9 @@ sim_process_enter(struct sim_process *process)
 {
     assert(process->is_alive);
     look_at_the_clock(process);
+    if (process->journal) {
+        sim_journal_enter(process);
+    }
     (void)sim_memory_enter(&process->memory);
 }
 
@@ -74,6 +77,7 @@ open_journal(struct sim_process *process)
         (void)fprintf(stderr, "sim: %s\n", error.text);
     }
     assert(rc == EVC_OK);
+    sim_journal_open(process);
     evc_journal_set_partitions(process->journal, world->plan.partition_count);
     sim_world_say(world, "%s: starts, %u events replayed", process->name, (unsigned)replayed);
 }
@@ -120,6 +124,7 @@ sim_process_kill(struct sim_process *process)
     sim_world_say(world, "%s: killed", process->name);
     world->kill_count++;
     world->relay_kill_count += process->kind == SIM_RELAY;
+    sim_journal_empty(process);
     process->is_alive = false;
     sim_port_orphan(&process->port);
     sim_link_forget_process(process);

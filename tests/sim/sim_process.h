@@ -14,6 +14,7 @@
 #include "base/version.h"
 #include "queue/journal.h"
 #include "sim_feeder.h"
+#include "sim_journal.h"
 #include "sim_memory.h"
 #include "sim_port.h"
 
@@ -39,6 +40,7 @@ struct sim_process {
     struct sim_memory memory;
     struct evc_version_clock clock;
     struct evc_journal *journal;
+    struct sim_journal seen; /* of it */
     struct sim_port port;
     struct sim_feeder feeder;
     struct sim_proxy *proxy; /* in its own memory; by kind */

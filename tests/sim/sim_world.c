@@ -185,6 +185,7 @@ process_finish(struct sim_process *process)
         evc_journal_close(process->journal);
     }
     sim_memory_drop(&process->memory);
+    sim_keep_free(process->seen.fill);
     (void)snprintf(path, sizeof(path), "%s/slot-%04u.journal",
                    process->world->regions[process->region].directory, process->slot);
     (void)unlink(path);

@@ -84,8 +84,9 @@ struct sim_world {
     struct evc_list requests; /* on their way */
     struct evc_list parcels;  /* items between regions, on their way or being applied */
     uint64_t request_ids;
-    struct sim_process *feeding; /* whose round appends to a queue now */
-    unsigned plain_count;        /* writes past evcache */
+    struct sim_process *feeding;                         /* whose round appends to a queue now */
+    unsigned plain_count;                                /* writes past evcache */
+    uint64_t not_fit[SIM_REGION_MAX][SIM_PARTITION_MAX]; /* events that found no room */
     uint64_t kill_count, relay_kill_count;
     uint64_t refed_count;                 /* events a kill made a feeder feed twice */
     bool has_lost_content;                /* some node lost an item it had */

@@ -86,7 +86,8 @@ print_head(const struct evc_explain *explain)
 static enum evc_style
 copy_style(const struct evc_explain_copy *copy)
 {
-    if (copy->state == EVC_COPY_NEWEST || copy->state == EVC_COPY_ABSENT) {
+    if (copy->state == EVC_COPY_NEWEST || copy->state == EVC_COPY_FOLLOWING ||
+        copy->state == EVC_COPY_ABSENT) {
         return EVC_STYLE_GOOD;
     }
     if (copy->state == EVC_COPY_DRAINED) {
@@ -306,6 +307,11 @@ note_text(const struct evc_explain_copy *copy, char *text, size_t text_bytes)
     switch (copy->state) {
     case EVC_COPY_UNANSWERED:
         snprintf(text, text_bytes, "does not answer: %s", copy->why);
+        return true;
+    case EVC_COPY_FOLLOWING:
+        snprintf(text, text_bytes,
+                 "follows: the key is being written, and its version is %s older than the newest",
+                 evc_figure_duration(copy->behind_ms * 1000, duration));
         return true;
     case EVC_COPY_BEHIND:
         snprintf(text, text_bytes, "is behind: its version is %s older than the newest",

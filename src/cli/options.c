@@ -36,6 +36,7 @@ enum option_value {
     OPTION_DRY_RUN,
     OPTION_PREFIX,
     OPTION_MEMORY,
+    OPTION_LAG,
     OPTION_REPAIR,
     OPTION_HELP = 'h',
 };
@@ -59,6 +60,7 @@ static const struct {
     {{"dry-run", no_argument, NULL, OPTION_DRY_RUN}, EVC_CLI_TAKE_WARM},
     {{"prefix", required_argument, NULL, OPTION_PREFIX}, EVC_CLI_TAKE_VERIFY},
     {{"memory", required_argument, NULL, OPTION_MEMORY}, EVC_CLI_TAKE_VERIFY},
+    {{"lag", required_argument, NULL, OPTION_LAG}, EVC_CLI_TAKE_VERIFY},
     {{"repair", no_argument, NULL, OPTION_REPAIR}, EVC_CLI_TAKE_VERIFY},
     {{"help", no_argument, NULL, OPTION_HELP}, 0},
 };
@@ -168,6 +170,15 @@ take_memory(struct evc_cli_options *options, const char *text)
     return EVC_EXIT_OK;
 }
 
+static int
+take_lag(struct evc_cli_options *options, const char *text)
+{
+    if (!evc_config_ms_parse(text, &options->lag_ms) || options->lag_ms > EVC_VERIFY_LAG_MS_MAX) {
+        return evc_cli_misuse(options->verb, "--lag is a duration from 0ms to 1h, not '%s'", text);
+    }
+    return EVC_EXIT_OK;
+}
+
 /** Takes one option. EVC_EXIT_OK, or what to exit with; help is not an option here. */
 static int
 take_option(struct evc_cli_options *options, int value, const char *text)
@@ -188,6 +199,8 @@ take_option(struct evc_cli_options *options, int value, const char *text)
         return take_rate(options, text);
     case OPTION_MEMORY:
         return take_memory(options, text);
+    case OPTION_LAG:
+        return take_lag(options, text);
     case OPTION_DRY_RUN:
         options->is_dry_run = true;
         return EVC_EXIT_OK;
@@ -293,8 +306,10 @@ evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
             table[count++] = option_table[i].option;
         }
     }
-    *ret = (struct evc_cli_options){
-        .verb = argv[0], .log_level = EVC_LOG_INFO, .log_level_text = "info"};
+    *ret = (struct evc_cli_options){.lag_ms = EVC_VERIFY_LAG_MS_DEFAULT,
+                                    .verb = argv[0],
+                                    .log_level = EVC_LOG_INFO,
+                                    .log_level_text = "info"};
     optind = 1;
     opterr = 0;
     for (;;) {

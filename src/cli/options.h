@@ -24,7 +24,8 @@ enum evc_cli_take {
     EVC_CLI_TAKE_PLACE = 1 << 8,     /* --index N, --zone NAME: which of the region's processes */
     EVC_CLI_TAKE_SET = 1 << 9,       /* --set N: partitions */
     EVC_CLI_TAKE_WARM = 1 << 10,     /* --zone NAME, --from REGION[/ZONE], --rate N, --dry-run */
-    EVC_CLI_TAKE_VERIFY = 1 << 11,   /* --region NAME …, --prefix P, --memory SIZE, --repair */
+    EVC_CLI_TAKE_VERIFY =
+        1 << 11, /* --region NAME …, --prefix P, --memory SIZE, --lag D, --repair */
 };
 
 /** What was given; strings are views into argv. */
@@ -46,6 +47,7 @@ struct evc_cli_options {
     unsigned region_count;
     uint64_t rate;   /* 0: not given */
     uint64_t memory; /* bytes; 0: not given */
+    uint64_t lag_ms; /* EVC_VERIFY_LAG_MS_DEFAULT */
     bool is_json;
     bool is_base64; /* the key is given so */
     bool is_dry_run;

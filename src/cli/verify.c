@@ -14,15 +14,15 @@
 
 static const char help[] =
     "usage: evcache verify --config FILE [--repair] [--region NAME ...] [--prefix P]\n"
-    "                      [--memory SIZE] [--json]\n"
+    "                      [--memory SIZE] [--lag D] [--json]\n"
     "\n"
     "Does every copy agree, in the whole cache? Walks all nodes of all zones and compares what "
     "every\n"
     "zone of every region holds of every key: version, size and expiry. Each key that may differ "
     "is then\n"
-    "looked at as `evcache explain` does, up to 4 times, 200 ms apart, for a write may be on its "
-    "way. The\n"
-    "cache may be in use; no access is counted.\n"
+    "looked at as `evcache explain` does, every 200 ms for as long as a write may be on its way. "
+    "The cache\n"
+    "may be in use; no access is counted.\n"
     "\n"
     "  --config FILE    the configuration, the same for every process\n"
     "  --region NAME    only this region; may be said several times (default: all)\n"
@@ -30,6 +30,9 @@ static const char help[] =
     "  --memory SIZE    for what is compared at once (default 256MiB, some 4 million keys): more "
     "keys\n"
     "                   than that are done in several passes over the nodes\n"
+    "  --lag D          so long a write may be on its way (default 600ms): what a copy lacks of "
+    "what was\n"
+    "                   written since is no difference\n"
     "  --repair         brings copies that are behind, missing or foreign to the newest version\n"
     "  --json           the result as JSON\n"
     "\n"
@@ -155,6 +158,7 @@ run(struct evc_sweep *sweep, const struct evc_cli_options *options)
         .sweep = sweep,
         .prefix = evc_slice_str(options->prefix ? options->prefix : ""),
         .memory_bytes = options->memory ? options->memory : EVC_VERIFY_MEMORY_BYTES_DEFAULT,
+        .lag_ms = (unsigned)options->lag_ms,
         .is_repair = options->is_repair,
     };
     struct evc_error error = {0};

@@ -15,10 +15,11 @@ const char *
 evc_copy_state_str(enum evc_copy_state state)
 {
     static const char *const names[EVC_COPY_STATE_MAX] = {
-        [EVC_COPY_NEWEST] = "newest",       [EVC_COPY_ABSENT] = "absent",
-        [EVC_COPY_DRAINED] = "drained",     [EVC_COPY_UNANSWERED] = "unanswered",
-        [EVC_COPY_BEHIND] = "behind",       [EVC_COPY_MISSING] = "missing",
-        [EVC_COPY_DIFFERENT] = "different", [EVC_COPY_FOREIGN] = "foreign",
+        [EVC_COPY_NEWEST] = "newest",         [EVC_COPY_FOLLOWING] = "following",
+        [EVC_COPY_ABSENT] = "absent",         [EVC_COPY_DRAINED] = "drained",
+        [EVC_COPY_UNANSWERED] = "unanswered", [EVC_COPY_BEHIND] = "behind",
+        [EVC_COPY_MISSING] = "missing",       [EVC_COPY_DIFFERENT] = "different",
+        [EVC_COPY_FOREIGN] = "foreign",
     };
 
     assert(state < EVC_COPY_STATE_MAX);
@@ -295,8 +296,10 @@ judge_copy(const struct evc_explain *explain, struct evc_explain_copy *copy)
         return EVC_COPY_FOREIGN;
     }
     if (copy->version < model->version) {
+        evc_version settled = explain->settled[copy->region];
+
         copy->behind_ms = evc_version_unix_ms(model->version) - evc_version_unix_ms(copy->version);
-        return EVC_COPY_BEHIND;
+        return settled != 0 && copy->version >= settled ? EVC_COPY_FOLLOWING : EVC_COPY_BEHIND;
     }
     difference = difference_of(&copy->reply, &model->reply);
     if (difference != NULL) {
@@ -318,6 +321,16 @@ evc_explain_judge(struct evc_explain *explain)
         copy->behind_ms = 0;
         copy->difference[0] = '\0';
         copy->state = judge_copy(explain, copy);
+    }
+}
+
+void
+evc_explain_settle(struct evc_explain *explain)
+{
+    for (unsigned region = 0; region < explain->config->regions_count; region++) {
+        const struct evc_explain_copy *model = evc_explain_model(explain, region);
+
+        explain->settled[region] = model != NULL ? model->version : 0;
     }
 }
 
@@ -368,11 +381,15 @@ evc_explain_look_patiently(struct evc_explain *explain)
 {
     const struct timespec pause = {.tv_nsec = EVC_EXPLAIN_LOOK_PAUSE_MS * 1000000L};
 
+    memset(explain->settled, 0, sizeof(explain->settled));
     for (unsigned look = 1;; look++) {
         evc_explain_look(explain);
         if (look == EVC_EXPLAIN_LOOKS_MAX || evc_explain_unanswered(explain) > 0 ||
             evc_explain_differing(explain) == 0) {
             return;
+        }
+        if (look == 1) {
+            evc_explain_settle(explain);
         }
         (void)nanosleep(&pause, NULL);
     }

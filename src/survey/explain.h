@@ -41,8 +41,9 @@ enum {
 /** What a copy is, compared with what it should be. Those from BEHIND on make copies differ. */
 enum evc_copy_state {
     EVC_COPY_NEWEST,
-    EVC_COPY_ABSENT,     /* rightly: it is nowhere, or only where the policy leaves it */
-    EVC_COPY_DRAINED,    /* its zone is drained: not asked */
+    EVC_COPY_FOLLOWING, /* older than the newest, not than what was the newest before: see settle */
+    EVC_COPY_ABSENT,    /* rightly: it is nowhere, or only where the policy leaves it */
+    EVC_COPY_DRAINED,   /* its zone is drained: not asked */
     EVC_COPY_UNANSWERED, /* its node does not answer */
     EVC_COPY_BEHIND,     /* an older version */
     EVC_COPY_MISSING,
@@ -51,7 +52,7 @@ enum evc_copy_state {
     EVC_COPY_STATE_MAX,
 };
 
-/** "newest", "absent", "drained", "unanswered", "behind", "missing", "different", "foreign". */
+/** "newest", "following", "absent", "drained", "unanswered", "behind", "missing", … */
 const char *evc_copy_state_str(enum evc_copy_state state);
 
 /** One zone's copy. */
@@ -108,7 +109,8 @@ struct evc_explain {
     uint64_t unix_us;                /* when the last look ended */
     struct evc_explain_copy *copies; /* by region and zone */
     size_t copy_count;
-    evc_version newest;           /* 0: there is none */
+    evc_version newest;                         /* 0: there is none */
+    evc_version settled[EVC_CONFIG_REGION_MAX]; /* by evc_explain_settle; 0: nothing is */
     struct evc_explain_way *ways; /* by source and destination, two different regions */
     size_t way_count;
     struct evc_explain_relay *relays; /* by region and index */
@@ -122,7 +124,10 @@ void evc_explain_destroy(struct evc_explain *explain); /* accepts NULL */
 /** Asks every node once and judges. Blocks for timeout_ms at most, and for names to be resolved. */
 void evc_explain_look(struct evc_explain *explain);
 
-/** Looks until copies are alike or a node does not answer, at most EVC_EXPLAIN_LOOKS_MAX times. */
+/**
+ * Looks until copies are alike, or follow what was the newest at the first look, or a node does not
+ * answer; at most EVC_EXPLAIN_LOOKS_MAX times.
+ */
 void evc_explain_look_patiently(struct evc_explain *explain);
 
 /** Asks every relay once what it knows of the key. Blocks like a look. */
@@ -136,6 +141,13 @@ size_t evc_explain_silent_relays(const struct evc_explain *explain);
 
 /** Compares what the nodes have answered; a look does it itself. Pure. */
 void evc_explain_judge(struct evc_explain *explain);
+
+/**
+ * What was just judged to be the newest of each region must have come everywhere by the next look:
+ * a copy that is older than the newest then, and not than this, follows; it is not behind. So a key
+ * that is written all the time is no difference. Pure.
+ */
+void evc_explain_settle(struct evc_explain *explain);
 
 /**
  * The copy that those of a region should be like; NULL: there is nothing they could be compared

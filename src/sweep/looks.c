@@ -15,8 +15,10 @@ struct look {
     struct evc_list link;    /* paused or waiting */
     enum evc_policy policy;
     unsigned region; /* for policy none */
-    unsigned looks_done, pending;
-    uint64_t due_us;
+    unsigned pending;
+    uint64_t lag_end_us, due_us;
+    bool is_settled; /* by the first look; a repair leaves it so */
+    evc_version settled[EVC_CONFIG_REGION_MAX];
     bool is_repaired; /* what follows is the look after */
     struct evc_tally_key before;
     /* being repaired */
@@ -55,6 +57,7 @@ judge(const struct look *look)
     struct evc_looks *looks = look->looks;
 
     looks->explain->policy = look->policy;
+    memcpy(looks->explain->settled, look->settled, sizeof(look->settled));
     for (unsigned i = 0; i < looks->sweep->copy_count; i++) {
         struct evc_explain_copy *copy = &looks->explain->copies[looks->explain_index[i]];
         const struct evc_node_op *op = &look->ops[i];
@@ -72,16 +75,36 @@ judge(const struct look *look)
     return looks->explain;
 }
 
+/** What was judged last is what must have come everywhere by the next look. */
+static void
+settle(struct look *look)
+{
+    if (!look->is_settled) {
+        evc_explain_settle(look->looks->explain);
+        memcpy(look->settled, look->looks->explain->settled, sizeof(look->settled));
+        look->is_settled = true;
+    }
+}
+
+static uint8_t
+tally_state_of(const struct look *look, unsigned copy)
+{
+    const struct evc_looks *looks = look->looks;
+    enum evc_copy_state state = looks->explain->copies[looks->explain_index[copy]].state;
+
+    if (!is_asked(look, copy)) {
+        return EVC_COPY_DRAINED;
+    }
+    return (uint8_t)(state == EVC_COPY_FOLLOWING ? EVC_COPY_NEWEST : state);
+}
+
 static struct evc_tally_key
 tally_key_of(const struct look *look)
 {
-    const struct evc_looks *looks = look->looks;
     struct evc_tally_key key = {.key = key_of(look), .policy = look->policy};
 
-    for (unsigned i = 0; i < looks->sweep->copy_count; i++) {
-        key.states[i] =
-            (uint8_t)(is_asked(look, i) ? looks->explain->copies[looks->explain_index[i]].state
-                                        : EVC_COPY_DRAINED);
+    for (unsigned i = 0; i < look->looks->sweep->copy_count; i++) {
+        key.states[i] = tally_state_of(look, i);
     }
     return key;
 }
@@ -130,8 +153,9 @@ on_all_asked(struct look *look)
     struct evc_tally_key key;
 
     looks->asking--;
-    if (is_answered && differs && ++look->looks_done < EVC_EXPLAIN_LOOKS_MAX &&
+    if (is_answered && differs && looks->sweep->loop.now.mono_us < look->lag_end_us &&
         !looks->is_stopping) {
+        settle(look);
         pause_look(look);
         return;
     }
@@ -180,6 +204,14 @@ submit(struct look *look, unsigned copy, struct evc_node_op *op)
     op->key = key_of(look);
     op->deadline_us = evc_sweep_deadline_us(sweep);
     evc_node_port_submit(evc_sweep_port(sweep, &sweep->copies[copy]), op);
+}
+
+/** What differs now may differ for as long as a write may be on its way. */
+static void
+ask_patiently(struct look *look)
+{
+    look->lag_end_us = look->looks->sweep->loop.now.mono_us + look->looks->lag_us;
+    ask(look);
 }
 
 static void
@@ -347,8 +379,7 @@ repair_region(struct look *look)
         }
     }
     look->is_repaired = true;
-    look->looks_done = 0;
-    ask(look);
+    ask_patiently(look);
 }
 
 /** What apply would announce to the region's relay: the sweep has no journal, and looks itself. */
@@ -403,13 +434,14 @@ init_explain(struct evc_looks *looks)
 
 int
 evc_looks_init(struct evc_looks *looks, struct evc_sweep *sweep, struct evc_tally *tally,
-               bool is_repair, void (*on_room)(void *ctx), void *ctx)
+               uint64_t lag_us, bool is_repair, void (*on_room)(void *ctx), void *ctx)
 {
     size_t look_bytes;
 
     *looks = (struct evc_looks){
         .sweep = sweep,
         .tally = tally,
+        .lag_us = lag_us,
         .is_repair = is_repair,
         .on_room = on_room,
         .ctx = ctx,
@@ -454,14 +486,15 @@ evc_looks_start(struct evc_looks *looks, struct evc_slice key, enum evc_policy p
     evc_list_init(&look->link);
     look->policy = policy;
     look->region = region;
-    look->looks_done = 0;
+    look->is_settled = false;
+    memset(look->settled, 0, sizeof(look->settled));
     look->is_repaired = false;
     look->late = 0;
     look->value_bytes = 0;
     look->key_len = (uint8_t)key.len;
     memcpy(look->key, key.ptr, key.len);
     looks->in_flight++;
-    ask(look);
+    ask_patiently(look);
     return true;
 }
 

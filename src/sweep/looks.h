@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looks at keys whose copies may differ: asks every copy (no value, no access counted), has the
- * answers judged by explain's own judge, looks again after a pause while they differ, since a write
- * may be on its way, and tells the tally. With repair it then brings the copies that are behind,
- * missing or foreign to the newest, region by region, the way a receiver would (replication/
- * apply.h), and looks once more:
+ * answers judged by explain's own judge, looks again after a pause while they differ and a write
+ * may be on its way (for lag_us), and tells the tally. With repair it then brings the copies that
+ * are behind, missing or foreign to the newest, region by region, the way a receiver would
+ * (replication/ apply.h), and looks once more:
  *
- *   ask ─▶ judge ─▶ alike, or EVC_EXPLAIN_LOOKS_MAX looks: tally ─▶ end
+ *   ask ─▶ judge ─▶ alike, or for longer than lag_us not: tally ─▶ end
  *    ▲       └─▶ differ: pause ─┐                └─▶ repair: read the newest ─▶ apply ─▶ look anew
  *    └──────────────────────────┘
  *
@@ -39,6 +39,7 @@ struct evc_looks {
     void (*on_room)(void *ctx);
     void *ctx;
     unsigned asking;
+    uint64_t lag_us;
     bool is_repair, is_stopping;
     struct evc_explain *explain; /* what the judge looks at, filled anew for each key */
     size_t explain_index[EVC_SWEEP_COPIES_MAX]; /* of a copy among explain's */
@@ -54,12 +55,12 @@ struct evc_looks {
 };
 
 /**
- * The sweep is connected. on_room: a key is done with or pauses, so there may be room; it may come
- * from within evc_looks_start. 0 or EVC_E_NOMEM.
+ * The sweep is connected. lag_us: for so long a write may be on its way. on_room: a key is done
+ * with or pauses, so there may be room; it may come from within evc_looks_start. 0 or EVC_E_NOMEM.
  */
 EVC_MUST_USE int evc_looks_init(struct evc_looks *looks, struct evc_sweep *sweep,
-                                struct evc_tally *tally, bool is_repair, void (*on_room)(void *ctx),
-                                void *ctx);
+                                struct evc_tally *tally, uint64_t lag_us, bool is_repair,
+                                void (*on_room)(void *ctx), void *ctx);
 void evc_looks_finish(struct evc_looks *looks); /* nothing may be in flight */
 
 /** region: for policy none the one whose copies are meant. False: no room. */

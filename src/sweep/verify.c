@@ -314,6 +314,7 @@ int
 evc_verify_run(struct evc_verify *verify, const struct evc_verify_options *options)
 {
     struct evc_sweep *sweep = options->sweep;
+    uint64_t lag_us = options->lag_ms * UINT64_C(1000);
     uint64_t queue_bytes = options->memory_bytes / EVC_VERIFY_QUEUE_SHARE;
     int rc;
 
@@ -326,8 +327,8 @@ evc_verify_run(struct evc_verify *verify, const struct evc_verify_options *optio
     if (rc != EVC_OK) {
         return rc;
     }
-    rc = evc_looks_init(&verify->looks, sweep, &verify->tally, options->is_repair, on_look_room,
-                        verify);
+    rc = evc_looks_init(&verify->looks, sweep, &verify->tally, lag_us, options->is_repair,
+                        on_look_room, verify);
     if (rc != EVC_OK) {
         evc_copy_table_finish(&verify->table);
         return rc;

@@ -28,6 +28,8 @@
 enum {
     EVC_VERIFY_MEMORY_BYTES_MIN = 256 * 1024,
     EVC_VERIFY_MEMORY_BYTES_DEFAULT = 256 * 1024 * 1024,
+    EVC_VERIFY_LAG_MS_DEFAULT = 600,
+    EVC_VERIFY_LAG_MS_MAX = 3600 * 1000,
     EVC_VERIFY_QUEUE_SHARE = 8, /* one part in so many is for keys that wait, the rest the table */
     EVC_VERIFY_ROUNDS_MAX = 1000, /* walks for the keys of one pass's suspects */
 };
@@ -38,6 +40,7 @@ struct evc_verify_options {
     struct evc_sweep *sweep; /* connected, with all copies */
     struct evc_slice prefix; /* of keys; empty: all */
     uint64_t memory_bytes;
+    unsigned lag_ms; /* for so long a write may be on its way: younger differences are none */
     bool is_repair;
 };
 

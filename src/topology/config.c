@@ -631,3 +631,9 @@ evc_config_size_parse(const char *text, uint64_t *ret)
 {
     return evc_yaml_size_parse(text, ret);
 }
+
+bool
+evc_config_ms_parse(const char *text, uint64_t *ret)
+{
+    return evc_yaml_ms_parse(text, ret);
+}

@@ -174,6 +174,9 @@ enum evc_policy evc_config_policy_of(const struct evc_config *config, const char
 /** A size as the file has them: "256MiB". False: it is none. */
 bool evc_config_size_parse(const char *text, uint64_t *ret);
 
+/** A duration as the file has them, "250ms"; in milliseconds. False: it is none. */
+bool evc_config_ms_parse(const char *text, uint64_t *ret);
+
 /** Whether the queue is Kafka's. */
 bool evc_config_is_kafka(const struct evc_config *config);
 

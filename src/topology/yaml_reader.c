@@ -439,14 +439,21 @@ evc_yaml_read_size32(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
     return rc;
 }
 
+static const struct evc_yaml_word ms_units[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {NULL, 0}};
+
+bool
+evc_yaml_ms_parse(const char *text, uint64_t *ret)
+{
+    return take_with_unit(text, ms_units, ret);
+}
+
 int
 evc_yaml_read_ms(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                  void *target)
 {
-    static const struct evc_yaml_word units[] = {
-        {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {NULL, 0}};
     uint64_t ms;
-    int rc = read_with_unit(yaml, value, field, units, &ms);
+    int rc = read_with_unit(yaml, value, field, ms_units, &ms);
 
     rc = rc ? rc : check_limits(yaml, value, field, ms, "ms");
     if (rc == EVC_OK) {

@@ -70,6 +70,9 @@ EVC_MUST_USE int evc_yaml_text(struct evc_yaml *yaml, const yaml_node_t *node, c
 /** Whether a text is a size as the file has them: "64MiB". */
 bool evc_yaml_size_parse(const char *text, uint64_t *ret);
 
+/** Whether a text is a duration as the file has them, "250ms"; in milliseconds. */
+bool evc_yaml_ms_parse(const char *text, uint64_t *ret);
+
 /* Read functions: target types are char * (copied), uint32_t, unsigned, uint64_t, int, as said. */
 int evc_yaml_read_string(struct evc_yaml *yaml, yaml_node_t *value,
                          const struct evc_yaml_field *field, void *target); /* char * */

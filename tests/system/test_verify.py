@@ -176,14 +176,14 @@ def test_verify__under_traffic__no_false_alarm(cache):
         client = s.proxy(region)
         while not is_over.is_set():
             set_all(client, KEYS[first:first + 200], b"%d" % time.monotonic_ns())
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     threads = [threading.Thread(target=write, args=("virginia", 100)), threading.Thread(target=write, args=("oregon", 1000))]
     for thread in threads:
         thread.start()
     try:
         for _ in range(3):
-            document = verify(s, "--repair")
+            document = verify(s, "--repair", "--lag", "10s")
             assert (document["stale"], document["missing"]) == (0, 0), document
     finally:
         is_over.set()
@@ -247,6 +247,8 @@ def test_verify__a_zone_being_filled__is_shown_and_not_judged_and_a_silent_node_
     (["--region", "x"], "no region x in {path}; it has virginia, oregon"),
     (["--memory", "12"], "--memory is a size from 256KiB to 64GiB, not '12'"),
     (["--memory", "1KiB"], "--memory is a size from 256KiB to 64GiB, not '1KiB'"),
+    (["--lag", "2"], "--lag is a duration from 0ms to 1h, not '2'"),
+    (["--lag", "2h"], "--lag is a duration from 0ms to 1h, not '2h'"),
     (["key"], "'key' is one argument too many"),
 ])
 def test_verify__bad_arguments__exit_2_says_why(config, arguments, message):

@@ -106,11 +106,11 @@ hold_all(struct evc_explain *explain, evc_version version)
     }
 }
 
-/** Judges; states: one letter a copy (newest, absent, Drained, unanswered, behind, missing…). */
+/** Judges; states: one letter a copy (newest, following, absent, Drained, unanswered, behind…). */
 static void
 expect(struct evc_explain *explain, const char *states, size_t differing)
 {
-    static const char letters[EVC_COPY_STATE_MAX] = {'n', 'a', 'D', 'u', 'b', 'm', 'd', 'f'};
+    static const char letters[EVC_COPY_STATE_MAX] = {'n', 'F', 'a', 'D', 'u', 'b', 'm', 'd', 'f'};
     char found[REGIONS * ZONES + 1] = "";
 
     evc_explain_judge(explain);
@@ -153,6 +153,42 @@ test_judge__copies_differ__each_is_named(void **state)
     explain->copies[1].has_answered = explain->copies[1].is_found = false;
     expect(explain, "numf", 2);
     assert_int_equal(evc_explain_unanswered(explain), 1);
+    evc_explain_destroy(explain);
+}
+
+static void
+test_judge__written_again_since_the_first_look__follows(void **state)
+{
+    (void)state;
+    struct evc_explain *explain = explain_make("key");
+
+    hold_all(explain, version_at(0, 8));
+    (void)hold(explain, 0, version_at(0, 10));
+    expect(explain, "nbbb", 3);
+    evc_explain_settle(explain);
+    (void)hold(explain, 0, version_at(0, 14));
+    (void)hold(explain, 1, version_at(0, 13));
+    (void)hold(explain, 2, version_at(0, 10));
+    expect(explain, "nFFb", 1); /* the last one has not even that of the first look */
+    assert_int_equal(explain->copies[2].behind_ms, 4000);
+    evc_explain_destroy(explain);
+}
+
+static void
+test_judge__a_region_of_its_own__follows_its_own(void **state)
+{
+    (void)state;
+    struct evc_explain *explain = explain_make("own:1");
+
+    (void)hold(explain, 0, version_at(0, 30));
+    (void)hold(explain, 1, version_at(0, 20));
+    (void)hold(explain, 2, version_at(1, 10));
+    (void)hold(explain, 3, version_at(1, 9));
+    expect(explain, "nbnb", 2);
+    evc_explain_settle(explain);
+    (void)hold(explain, 2, version_at(1, 12));
+    (void)hold(explain, 3, version_at(1, 11));
+    expect(explain, "nbnF", 1);
     evc_explain_destroy(explain);
 }
 
@@ -364,6 +400,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_judge__copies_alike__all_newest, setup),
         cmocka_unit_test_setup(test_judge__copies_differ__each_is_named, setup),
+        cmocka_unit_test_setup(test_judge__written_again_since_the_first_look__follows, setup),
+        cmocka_unit_test_setup(test_judge__a_region_of_its_own__follows_its_own, setup),
         cmocka_unit_test_setup(test_judge__one_version_but_not_alike__says_what, setup),
         cmocka_unit_test_setup(test_judge__seconds_left__nodes_count_their_own, setup),
         cmocka_unit_test_setup(test_judge__tombstones__are_copies_with_a_life_of_their_own, setup),

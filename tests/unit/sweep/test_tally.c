@@ -29,7 +29,7 @@ key_of(const char *letters, enum evc_policy policy)
     struct evc_tally_key key = {.key = EVC_SLICE("key"), .policy = policy};
 
     for (unsigned i = 0; i < COPIES; i++) {
-        static const char order[] = "na-ubmdf"; /* as enum evc_copy_state has them */
+        static const char order[] = "nFa-ubmdf"; /* as enum evc_copy_state has them */
 
         key.states[i] = (uint8_t)(strchr(order, letters[i]) - order);
     }

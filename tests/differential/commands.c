@@ -17,6 +17,9 @@ enum {
     VALUE_HUGE_MIN = 500000,
     VALUE_LINE_BYTES = 1000,
     VALUE_HUGE_MAX = 1200000, /* memcached and proxy take 1 MiB, headers included */
+    /* Beyond EVC_SESSION_STAGED_BYTES_MAX a proxy may read again, and see what was pipelined
+     * behind: from half of it on no batch writes what it has read. */
+    READ_BYTES_MAX = 2 * 1024 * 1024,
     KEYS_OF_GET_MAX = 120,
     DAY_S = 86400,
 };
@@ -65,6 +68,13 @@ once_in(struct diff_sequence *sequence, unsigned times)
 
 /* --- keys --- */
 
+static void
+note_read(struct diff_sequence *sequence, unsigned index)
+{
+    sequence->keys_read |= 1u << index;
+    sequence->read_bytes_max += sequence->keys[index].value_len_max;
+}
+
 static unsigned
 key_to_read(struct diff_sequence *sequence, bool with_base64)
 {
@@ -73,7 +83,7 @@ key_to_read(struct diff_sequence *sequence, bool with_base64)
     if (index == DIFF_SPARE_KEY) {
         index = 0;
     }
-    sequence->keys_read |= 1u << index;
+    note_read(sequence, index);
     return index;
 }
 
@@ -97,7 +107,7 @@ key_unread(struct diff_sequence *sequence, bool with_base64)
 static unsigned
 key_to_write(struct diff_sequence *sequence, bool with_base64)
 {
-    if (sequence->options->has_zones) {
+    if (sequence->options->has_zones || sequence->read_bytes_max > READ_BYTES_MAX) {
         return key_unread(sequence, with_base64);
     }
     return (unsigned)below(sequence, with_base64 ? DIFF_KEYS : DIFF_TEXT_KEYS);
@@ -132,7 +142,7 @@ key_to_write_and_read(struct diff_sequence *sequence, bool with_base64)
     if (index == DIFF_SPARE_KEY) {
         index = 0;
     }
-    sequence->keys_read |= 1u << index;
+    note_read(sequence, index);
     note_touched(sequence, index);
     return index;
 }
@@ -286,8 +296,8 @@ value_bytes(bool any)
     return bytes[any];
 }
 
-static void
-pick_value(struct diff_sequence *sequence, struct evc_slice *ret)
+static struct evc_slice
+pick_bytes(struct diff_sequence *sequence)
 {
     static const char *const numbers[] = {"0",
                                           "1",
@@ -305,8 +315,7 @@ pick_value(struct diff_sequence *sequence, struct evc_slice *ret)
     size_t len, offset;
 
     if (once_in(sequence, 2)) {
-        *ret = evc_slice_str(PICK(sequence, numbers));
-        return;
+        return evc_slice_str(PICK(sequence, numbers));
     }
     if (once_in(sequence, 2000)) {
         len = sim_random_between(&sequence->random, VALUE_HUGE_MIN, VALUE_HUGE_MAX);
@@ -321,7 +330,20 @@ pick_value(struct diff_sequence *sequence, struct evc_slice *ret)
            (bytes[offset] == ' ' || (bytes[offset] >= '\t' && bytes[offset] <= '\r'))) {
         offset--;
     }
-    *ret = (struct evc_slice){.ptr = bytes + offset, .len = len};
+    return (struct evc_slice){.ptr = bytes + offset, .len = len};
+}
+
+/** What may be written over the key's value, or behind it. */
+static struct evc_slice
+pick_value(struct diff_sequence *sequence, unsigned key)
+{
+    struct evc_slice value = pick_bytes(sequence);
+
+    sequence->keys[key].value_len_max += value.len;
+    if (sequence->keys[key].value_len_max > VALUE_HUGE_MAX) {
+        sequence->keys[key].value_len_max = VALUE_HUGE_MAX;
+    }
+    return value;
 }
 
 static void
@@ -379,7 +401,7 @@ put_store_line(struct diff_sequence *sequence, const char *name, unsigned key,
     bool is_bad = once_in(sequence, 40);
     const char *client_flags = pick_client_flags(sequence, is_bad && once_in(sequence, 2));
 
-    pick_value(sequence, value);
+    *value = pick_value(sequence, key);
     diff_put(sequence, "%s", name);
     if (is_bad) {
         *value = EVC_SLICE("hi");
@@ -579,9 +601,8 @@ static void
 put_ms(struct diff_sequence *sequence, const char *letters)
 {
     unsigned key = key_to_write(sequence, true);
-    struct evc_slice value;
+    struct evc_slice value = pick_value(sequence, key);
 
-    pick_value(sequence, &value);
     diff_put(sequence, "ms");
     put_good_key(sequence, key);
     diff_put(sequence, " %zu", value.len);

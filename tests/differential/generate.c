@@ -29,6 +29,7 @@ make_text_key(struct diff_sequence *sequence, unsigned index)
         key->len = sizeof(key->text);
     }
     key->is_base64 = false;
+    key->value_len_max = 0;
 }
 
 /** Any bytes; the first shows in the text's first letter, the number keeps sequences apart. */
@@ -47,6 +48,7 @@ make_base64_key(struct diff_sequence *sequence, unsigned index)
     memcpy(raw + 5, &sequence->number, 8);
     key->len = evc_base64_encode((struct evc_slice){.ptr = raw, .len = len}, key->text);
     key->is_base64 = true;
+    key->value_len_max = 0;
 }
 
 void
@@ -129,6 +131,7 @@ diff_sequence_compose(struct diff_sequence *sequence, bool *ret_is_last)
     evc_buf_clear(&sequence->out[DIFF_PROXY]);
     forget_touched(sequence);
     sequence->keys_read = 0;
+    sequence->read_bytes_max = 0;
     sequence->sentinels = 1;
     *ret_is_last = sequence->batch == sequence->batch_count + 1;
     if (sequence->batch > sequence->batch_count + 1) {

@@ -41,6 +41,7 @@ struct diff_key {
     char text[EVC_KEY_LEN_MAX]; /* as it goes over the wire */
     size_t len;
     bool is_base64;
+    size_t value_len_max; /* of what it may hold by now */
 };
 
 struct diff_sequence {
@@ -52,6 +53,7 @@ struct diff_sequence {
     unsigned batch_count; /* the look at every key and what follows it not counted */
     unsigned batch;
     uint32_t keys_read;      /* in this batch, bit per key */
+    size_t read_bytes_max;   /* likewise: what they may hold, for each time one is read */
     uint32_t keys_touched;   /* likewise: what is learnt of them now is stale */
     uint32_t keys_rewritten; /* ever, by what leaves memcached's item in its place */
     unsigned sentinels;      /* MN replies that end this batch */

@@ -46,19 +46,13 @@ evc_ship_create(struct evc_node_port *port, const struct evc_moment *now,
     return EVC_OK;
 }
 
-static struct evc_ship_item *
-item_of_link(struct evc_list *link)
-{
-    return EVC_CONTAINER_OF(link, struct evc_ship_item, wait.link);
-}
-
 static void
 give_back_list(struct evc_ship *ship, struct evc_list *list)
 {
     struct evc_list *link;
 
     while ((link = evc_list_pop_front(list))) {
-        evc_pool_give_back(&ship->pool, item_of_link(link));
+        evc_pool_give_back(&ship->pool, evc_ship_item_of_link(link));
     }
 }
 
@@ -73,7 +67,7 @@ evc_ship_destroy(struct evc_ship *ship)
     give_back_list(ship, &ship->ready);
     give_back_list(ship, &ship->active);
     while ((wait = evc_retry_pop_any(&ship->retry))) {
-        evc_pool_give_back(&ship->pool, item_of_link(&wait->link));
+        evc_pool_give_back(&ship->pool, evc_ship_item_of_link(&wait->link));
     }
     evc_pool_finish(&ship->pool);
     evc_key_table_finish(&ship->table);
@@ -118,9 +112,8 @@ state_is_active(enum evc_ship_state state)
     return state != EVC_SHIP_READY && state != EVC_SHIP_LATER;
 }
 
-/** The only place where an item changes state. */
-static void
-set_state(struct evc_ship_item *item, enum evc_ship_state state)
+void
+evc_ship_set_state(struct evc_ship_item *item, enum evc_ship_state state)
 {
     struct evc_ship *ship = item->ship;
 
@@ -135,7 +128,7 @@ void
 evc_ship_make_active(struct evc_ship_item *item, enum evc_ship_state state)
 {
     assert(state_is_active(state));
-    set_state(item, state);
+    evc_ship_set_state(item, state);
     evc_list_remove(&item->wait.link);
     evc_list_push_back(&item->ship->active, &item->wait.link);
 }
@@ -143,7 +136,7 @@ evc_ship_make_active(struct evc_ship_item *item, enum evc_ship_state state)
 void
 evc_ship_make_ready(struct evc_ship_item *item)
 {
-    set_state(item, EVC_SHIP_READY);
+    evc_ship_set_state(item, EVC_SHIP_READY);
     evc_list_remove(&item->wait.link);
     evc_list_push_back(&item->ship->ready, &item->wait.link);
 }
@@ -163,8 +156,8 @@ trail_of(const struct evc_ship_event *event, uint64_t hash)
     };
 }
 
-static void
-tell_trouble(struct evc_ship_item *item, bool has_ended, enum evc_outcome outcome)
+void
+evc_ship_tell_trouble(struct evc_ship_item *item, bool has_ended, enum evc_outcome outcome)
 {
     const struct evc_ship_options *options = &item->ship->options;
     struct evc_trail_event event;
@@ -209,9 +202,8 @@ next_is_spoken_for(const struct evc_ship_item *item)
              evc_version_writer(next) == evc_version_writer(item->sent_version)));
 }
 
-/** The current event has its outcome: the next one takes its place. */
-static void
-pass_on(struct evc_ship_item *item)
+void
+evc_ship_pass_on(struct evc_ship_item *item)
 {
     if (item->next.batch && next_is_spoken_for(item)) {
         end_event(item->ship, item->key.hash, &item->next, 0, EVC_OUTCOME_COALESCED);
@@ -220,7 +212,7 @@ pass_on(struct evc_ship_item *item)
         item->stale_us = 0; /* the destination has it */
     }
     if (!item->next.batch) {
-        set_state(item, EVC_SHIP_READY);
+        evc_ship_set_state(item, EVC_SHIP_READY);
         item_remove(item);
         return;
     }
@@ -235,10 +227,10 @@ void
 evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome)
 {
     if (outcome == EVC_OUTCOME_ABANDONED || outcome == EVC_OUTCOME_LATE) {
-        tell_trouble(item, true, outcome);
+        evc_ship_tell_trouble(item, true, outcome);
     }
     end_event(item->ship, item->key.hash, &item->current, item->wait.attempts, outcome);
-    pass_on(item);
+    evc_ship_pass_on(item);
 }
 
 static void
@@ -255,125 +247,6 @@ record_lag(const struct evc_ship_item *item)
                          now_us > from_us ? now_us - from_us : 0);
 }
 
-/* --- what cannot be settled now --- */
-
-static uint64_t
-age_us(const struct evc_ship_item *item, uint64_t unix_us)
-{
-    uint64_t now_us = item->ship->now->unix_us;
-
-    return now_us > unix_us ? now_us - unix_us : 0;
-}
-
-/** For how long attempts at the key fail, whatever event they were for. */
-static uint64_t
-stale_us(const struct evc_ship_item *item)
-{
-    return item->stale_us != 0 ? item->ship->now->mono_us - item->stale_us : 0;
-}
-
-/** A carried event knows how long that has gone on. */
-static void
-note_stale(struct evc_ship_item *item, const struct evc_ship_event *arrived)
-{
-    if (arrived->flags & EVC_EVENT_CARRIED) {
-        uint64_t now_us = item->ship->now->mono_us;
-        uint64_t age = age_us(item, arrived->written_us);
-        uint64_t since_us = now_us > age ? now_us - age : 1;
-
-        if (item->stale_us == 0 || since_us < item->stale_us) {
-            item->stale_us = since_us;
-        }
-    }
-}
-
-/**
- * For how long attempts at the current event have failed, those before it was carried included: no
- * longer than at its key, and no longer than it has been there.
- */
-static uint64_t
-failing_us(const struct evc_ship_item *item)
-{
-    uint64_t key_us, event_us;
-
-    if (!(item->current.flags & EVC_EVENT_CARRIED)) {
-        return item->first_us != 0 ? item->ship->now->mono_us - item->first_us : 0;
-    }
-    key_us = age_us(item, item->current.written_us);
-    event_us = age_us(item, evc_version_unix_ms(item->current.version) * 1000);
-    return key_us < event_us ? key_us : event_us;
-}
-
-/**
- * Puts the event into the queue again and ends it here. It is in the journal, which survives this
- * process, before the position may pass it. False: the journal is full.
- */
-static bool
-carry(struct evc_ship_item *item)
-{
-    struct evc_ship *ship = item->ship;
-    const struct evc_event again = {
-        .op = (enum evc_event_op)item->current.op,
-        .flags = item->current.flags | EVC_EVENT_CARRIED,
-        .key = evc_ship_item_key(item),
-        .version = item->current.version,
-        .expiry_s = item->current.expiry_s,
-        .written_us = ship->now->unix_us - stale_us(item),
-        .only = ship->options.destination,
-    };
-    struct evc_batch *batch = item->current.batch;
-
-    /* Where the partition is another's now, that one has the event already. */
-    if (!evc_batch_is_abandoned(batch) && !evc_event_sink_append(ship->sink, &again)) {
-        item->first_us = ship->now->mono_us; /* not before as much time has passed again */
-        return false;
-    }
-    ship->stats.carried_total++;
-    item->current.batch = NULL;
-    item->sent_version = 0;
-    evc_batch_outcome(batch, EVC_OUTCOME_COALESCED);
-    pass_on(item);
-    return true;
-}
-
-/** Whether what fails keeps too much from moving on. */
-static bool
-is_held_too_long(const struct evc_ship_item *item)
-{
-    const struct evc_batch *batch = item->current.batch;
-
-    return item->ship->now->mono_us - item->first_us >=
-               (uint64_t)item->ship->options.hold_ms * 1000 ||
-           evc_batch_is_pinned(batch) || evc_batch_is_abandoned(batch);
-}
-
-void
-evc_ship_retry_later(struct evc_ship_item *item)
-{
-    struct evc_ship *ship = item->ship;
-    bool is_crowded = ship->later_count >= ship->options.items_max / 2;
-
-    if (item->first_us == 0) {
-        item->first_us = ship->now->mono_us; /* waiting for the link or the window is no failure */
-    }
-    if (item->stale_us == 0) {
-        item->stale_us = ship->now->mono_us;
-    }
-    if (is_crowded || failing_us(item) > ship->options.abandon_after_us) {
-        ship->stats.crowded_total += is_crowded;
-        item->sent_version = 0;
-        evc_ship_end_current(item, EVC_OUTCOME_ABANDONED);
-        return;
-    }
-    if (is_held_too_long(item) && carry(item)) {
-        return;
-    }
-    ship->stats.retries_total++;
-    tell_trouble(item, false, EVC_OUTCOME_MAX);
-    set_state(item, EVC_SHIP_LATER);
-    evc_retry_wait(&ship->retry, &item->wait, ship->now->mono_us);
-}
-
 /* --- the way through --- */
 
 /** Starts what the window and the link allow. Not nested: what ends at once is picked up by the
@@ -387,8 +260,8 @@ pump(struct evc_ship *ship)
     ship->is_pumping = true;
     while (!ship->is_blocked && ship->active_count < SHIP_WINDOW &&
            !evc_list_is_empty(&ship->ready)) {
-        struct evc_ship_item *item = item_of_link(ship->ready.next);
-        const struct evc_ship_item *after = item_of_link(item->wait.link.next);
+        struct evc_ship_item *item = evc_ship_item_of_link(ship->ready.next);
+        const struct evc_ship_item *after = evc_ship_item_of_link(item->wait.link.next);
 
         evc_prefetch(after, 1);
         evc_prefetch(&after->key, 1);
@@ -458,7 +331,7 @@ take_event(struct evc_ship *ship, struct evc_ship_event *arrived, struct evc_sli
         item->next_must_go = is_echo;
     }
     ask_unread(item, arrived->version, (arrived->flags & EVC_EVENT_CARRIED) != 0);
-    note_stale(item, arrived);
+    evc_ship_note_stale(item, arrived);
 }
 
 void
@@ -571,7 +444,7 @@ evc_ship_on_link_lost(struct evc_ship *ship)
 
     ship->is_blocked = true;
     while (link != &ship->active) {
-        struct evc_ship_item *item = item_of_link(link);
+        struct evc_ship_item *item = evc_ship_item_of_link(link);
 
         link = link->next;
         if (item->state == EVC_SHIP_SENT) {
@@ -593,28 +466,9 @@ evc_ship_tick(struct evc_ship *ship)
     struct evc_retry_link *wait;
 
     while ((wait = evc_retry_pop_due(&ship->retry, ship->now->mono_us))) {
-        evc_ship_make_ready(item_of_link(&wait->link));
+        evc_ship_make_ready(evc_ship_item_of_link(&wait->link));
     }
     pump(ship);
-}
-
-static void
-note_failing(struct evc_list *link)
-{
-    struct evc_ship_item *item = item_of_link(link);
-    uint64_t longest_us = stale_us(item);
-
-    if (longest_us > 0) {
-        evc_batch_note_failing(item->current.batch, item->ship->now->unix_us - longest_us);
-    }
-}
-
-void
-evc_ship_note_failing(const struct evc_ship *ship)
-{
-    evc_list_visit(&ship->ready, note_failing);
-    evc_list_visit(&ship->active, note_failing);
-    evc_retry_visit(&ship->retry, note_failing);
 }
 
 bool
@@ -654,6 +508,6 @@ evc_ship_explain(const struct evc_ship *ship, struct evc_slice key, struct evc_s
         ret->state = states[item->state];
         ret->current = trail_of(&item->current, hash);
         ret->current.attempts = item->wait.attempts;
-        ret->failing_us = failing_us(item);
+        ret->failing_us = evc_ship_failing_us(item);
     }
 }

@@ -128,10 +128,10 @@ void evc_ship_on_link_ready(struct evc_ship *ship);
 /** Retries what is due. Call at least every EVC_LOOP_TICK_MS. */
 void evc_ship_tick(struct evc_ship *ship);
 
-/** True when no item is left. */
 /** Tells the books (evc_batch_note_failing) of every event whose attempts fail. */
 void evc_ship_note_failing(const struct evc_ship *ship);
 
+/** True when no item is left. */
 bool evc_ship_is_idle(const struct evc_ship *ship);
 
 void evc_ship_stats(const struct evc_ship *ship, struct evc_ship_stats *ret);

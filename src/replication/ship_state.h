@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A key on its way to one destination, between ship.c (which keys, in what order, with what
- * outcome) and ship_read.c (one attempt: what is found in the zones, and what is sent); not for
- * anybody else.
+ * outcome), ship_read.c (one attempt: what is found in the zones, and what is sent) and ship_hold.c
+ * (what cannot be settled now); not for anybody else.
  *
  * An item is on exactly one list: `ready` (may start when the window and the link allow), `retry`
  * (backing off), or `active` (reading, writing a tombstone, or sent). An attempt begins with
@@ -84,19 +84,44 @@ evc_ship_item_key(const struct evc_ship_item *item)
     return evc_key_entry_key(&item->key);
 }
 
+static inline struct evc_ship_item *
+evc_ship_item_of_link(struct evc_list *link)
+{
+    return EVC_CONTAINER_OF(link, struct evc_ship_item, wait.link);
+}
+
 /** An attempt at an item's current event. The item may be gone when this returns. */
 void evc_ship_start(struct evc_ship_item *item);
 
 /** Asks the region's own relay to compare the zones of the key; flags: more than REPAIR. */
 void evc_ship_ask_for_repair(struct evc_ship_item *item, evc_version version, uint8_t flags);
 
+/** The only place where an item changes state. It stays on its list. */
+void evc_ship_set_state(struct evc_ship_item *item, enum evc_ship_state state);
 void evc_ship_make_active(struct evc_ship_item *item, enum evc_ship_state state);
 void evc_ship_make_ready(struct evc_ship_item *item);
 
-/** Tries again after a while, or gives up when that has gone on for too long. */
-void evc_ship_retry_later(struct evc_ship_item *item);
-
 /** The current event has ended: the next of the key takes its place, or the item goes. */
 void evc_ship_end_current(struct evc_ship_item *item, enum evc_outcome outcome);
+
+/** What follows the current event's outcome, of which the batch has been told. Likewise. */
+void evc_ship_pass_on(struct evc_ship_item *item);
+
+/** Tells options.on_trouble of the current event; outcome: how it has ended. */
+void evc_ship_tell_trouble(struct evc_ship_item *item, bool has_ended, enum evc_outcome outcome);
+
+/* --- ship_hold.c --- */
+
+/** Tries again after a while, carries the event, or gives up when that has gone on for too long. */
+void evc_ship_retry_later(struct evc_ship_item *item);
+
+/** A carried event has arrived for the item: it knows for how long its key has failed. */
+void evc_ship_note_stale(struct evc_ship_item *item, const struct evc_ship_event *arrived);
+
+/**
+ * For how long attempts at the current event have failed, those before it was carried included: no
+ * longer than at its key, and no longer than it has been there. 0: none has failed.
+ */
+uint64_t evc_ship_failing_us(const struct evc_ship_item *item);
 
 #endif

@@ -140,15 +140,15 @@ class Lag:
         return self.worst.values()
 
     def note(self, when):
-        """Reports the time since the last note."""
+        """Reports the time since the last note. Lag is told by the bounds of the metric's buckets."""
         self.look()
         for pair, worst in self.worst.items():
             buckets = sorted(self.grown[pair].items())
             total = buckets[-1][1]
             p50, p99, most = (next(bound for bound, events in buckets if events >= total * share)
                               for share in (0.5, 0.99, 1.0))
-            self.report(f"{self.title:<32} {when:<6} {pair:<18} {total:6.0f} events, lag p50 {p50:.3f} s, "
-                        f"p99 {p99:.3f} s, max {most:.3f} s; "
+            self.report(f"{self.title:<32} {when:<6} {pair:<18} {total:6.0f} events, lag p50 ≤ {p50:.3f} s, "
+                        f"p99 ≤ {p99:.3f} s, max ≤ {most:.3f} s; "
                         f"longest waiting {worst['waiting_us'] / 1e6:.1f} s ({worst['state']})")
         self.grown, self.worst = {}, {}
 

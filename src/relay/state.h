@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a relay process consists of; shared by its assembly (relay.c) and its report (status.c). */
+/*
+ * What a relay process consists of; shared by its assembly (relay.c), what it works at (work.c),
+ * and what it tells (admin.c, status.c, metrics.c, explain.c).
+ */
 #ifndef EVC_RELAY_STATE_H
 #define EVC_RELAY_STATE_H
 
@@ -54,6 +57,15 @@ struct evc_relay {
     bool is_stopping;
     bool is_engine_closed;
 };
+
+/**
+ * Starts repair, the shipments and the canaries; the engine runs. What was started is given back by
+ * relay.c, whatever is returned. EVC_E_*, with *error.
+ */
+EVC_MUST_USE int evc_relay_start_work(struct evc_relay *relay, struct evc_error *error);
+
+/** Serves the admin address, as the last thing: it asks all the others. EVC_E_*, with *error. */
+EVC_MUST_USE int evc_relay_start_admin(struct evc_relay *relay, struct evc_error *error);
 
 /** The body of /status.json. Loop thread. NULL without memory. */
 json_t *evc_relay_report(struct evc_relay *relay);

@@ -33,7 +33,27 @@ def test_ops__alert_rules__hold_in_their_tests():
     rules, tests = (OPS / "alerts.yml").read_text(), (OPS / "alerts_test.yml").read_text()
     alerts = set(re.findall(r"- alert: (\w+)", rules))
     assert len(alerts) > 10
-    assert alerts == set(re.findall(r"- alertname: (\w+)", tests))
+    quiet = set(re.findall(r"- alertname: (\w+)[^\n]*\n +eval_time: \w+\n +exp_alerts: \[\]", tests))
+    fires = set(re.findall(r"- alertname: (\w+)[^\n]*\n +eval_time: \w+\n +exp_alerts:\n", tests))
+    assert fires == alerts and quiet == alerts
+
+
+def heading_anchors(page):
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+            for title in re.findall(r"(?m)^#+ (.*)$", page)}
+
+
+def test_ops__alert_rules__say_what_the_documentation_says():
+    page = (TOP / "docs" / "operations.md").read_text()
+    rows = re.findall(r"(?m)^\| `(Evcache\w+)` \| (page|ticket)(?:, after (\d+) (s|min))? \| (.*) \|$", page)
+    documented = {name: (severity, f"{number}{unit[:1]}", what.replace("`", ""))
+                  for name, severity, number, unit, what in rows}
+    written = re.findall(r"(?s)- alert: (\w+)\n.*?(?:\n +for: (\w+))?\n +labels: {severity: (\w+)}\n"
+                         r".*?\n +description: >-\n(.*?)\n +runbook: ([^#]+)#(\S+)\n", (OPS / "alerts.yml").read_text())
+    assert documented == {name: (severity, wait, " ".join(description.split()))
+                          for name, wait, severity, description, _, _ in written}
+    for name, _, _, _, file, anchor in written:
+        assert file == "docs/operations.md" and anchor in heading_anchors(page), name
 
 
 def served(s):

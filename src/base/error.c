@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/printable.h"
+
 enum {
     SYS_TEXT_BYTES = 128
 };
@@ -23,6 +25,7 @@ evc_error_set(struct evc_error *error, int status, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(error->text, sizeof(error->text), format, args); /* cut on purpose */
     va_end(args);
+    evc_printable_make(error->text, sizeof(error->text));
     return status;
 }
 
@@ -44,5 +47,6 @@ evc_error_sys(struct evc_error *error, int sys_errno, const char *format, ...)
     len = strlen(error->text);
     (void)snprintf(error->text + len, sizeof(error->text) - len, ": %s",
                    strerror_r(sys_errno, reason, sizeof(reason)));
+    evc_printable_make(error->text, sizeof(error->text));
     return EVC_E_SYS;
 }

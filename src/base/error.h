@@ -21,7 +21,8 @@ struct evc_error {
 
 /**
  * Fills *error (which may be NULL) and returns status, so that `return evc_error_set(...)` reads
- * well. The text is cut at EVC_ERROR_TEXT_BYTES - 1.
+ * well. Control characters of what the text quotes become \xNN; it is cut at
+ * EVC_ERROR_TEXT_BYTES - 1.
  */
 int evc_error_set(struct evc_error *error, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

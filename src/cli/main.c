@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "cli/verbs.h"
 
 static int print_version(int argc, char **argv);
@@ -36,7 +37,8 @@ static const struct verb verb_table[] = {
 };
 
 enum {
-    VERB_COUNT = sizeof(verb_table) / sizeof(verb_table[0])
+    VERB_COUNT = sizeof(verb_table) / sizeof(verb_table[0]),
+    VERB_SHOWN_BYTES = 80,
 };
 
 static int
@@ -78,6 +80,17 @@ verb_find(const char *name)
     return NULL;
 }
 
+static int
+refuse_verb(const char *name)
+{
+    char shown[VERB_SHOWN_BYTES];
+
+    snprintf(shown, sizeof(shown), "%s", name);
+    evc_printable_make(shown, sizeof(shown));
+    fprintf(stderr, "evcache: there is no verb '%s'; `evcache help` lists them.\n", shown);
+    return EVC_EXIT_USAGE;
+}
+
 /** `evcache help`, `evcache help VERB`. */
 static int
 print_help(int argc, char **argv)
@@ -85,8 +98,7 @@ print_help(int argc, char **argv)
     const struct verb *verb = argc > 1 ? verb_find(argv[1]) : NULL;
 
     if (argc > 1 && verb == NULL) {
-        fprintf(stderr, "evcache: there is no verb '%s'; `evcache help` lists them.\n", argv[1]);
-        return EVC_EXIT_USAGE;
+        return refuse_verb(argv[1]);
     }
     if (verb == NULL || verb->run == print_help || verb->run == print_version) {
         print_usage(stdout);
@@ -127,8 +139,7 @@ main(int argc, char **argv)
     }
     const struct verb *verb = verb_find(argv[1]);
     if (verb == NULL) {
-        fprintf(stderr, "evcache: there is no verb '%s'; `evcache help` lists them.\n", argv[1]);
-        return EVC_EXIT_USAGE;
+        return refuse_verb(argv[1]);
     }
     return finish_output(verb->name, verb->run(argc - 1, argv + 1));
 }

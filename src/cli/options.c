@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "base/printable.h"
 #include "cli/verbs.h"
 #include "queue/queue.h"
 #include "sweep/verify.h"
@@ -66,15 +67,18 @@ static const struct {
 };
 
 enum {
-    OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0])
+    OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0]),
+    SENTENCE_BYTES = 1024,
 };
 
 __attribute__((format(printf, 2, 0))) static void
 print_sentence(const char *verb, const char *format, va_list args)
 {
-    fprintf(stderr, "evcache %s: ", verb);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    char sentence[SENTENCE_BYTES];
+
+    vsnprintf(sentence, sizeof(sentence), format, args);
+    evc_printable_make(sentence, sizeof(sentence));
+    fprintf(stderr, "evcache %s: %s\n", verb, sentence);
 }
 
 int

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/skew.h"
 
 static void
@@ -27,6 +28,43 @@ test_status__every_status__has_a_name_of_its_own(void **state)
     }
     assert_string_equal(evc_status_str(EVC_E_INVALID - 1), "unknown");
     assert_string_equal(evc_status_str(1), "unknown");
+}
+
+static void
+test_printable__control_characters__become_escapes_that_fit(void **state)
+{
+    static const struct {
+        const char *text, *expected;
+        size_t size;
+    } cases[] = {
+        {"", "", 8},
+        {"caf\xc3\xa9 \xe2\x80\xa6", "caf\xc3\xa9 \xe2\x80\xa6", 32},
+        {"\x1b[31m", "\\x1b[31m", 32},
+        {"a\nb\tc\x7f", "a\\x0ab\\x09c\\x7f", 32},
+        {"\xc2\x9b"
+         "31m",
+         "\\xc2\\x9b31m", 32}, /* CSI as one character */
+        {"\xc2", "\xc2", 32},
+        {"ab\x1b", "ab", 6}, /* no room for half an escape */
+        {"ab\x1b", "ab\\x1b", 7},
+        {"a\x1b"
+         "bcd",
+         "a\\x1bbc", 8},
+        {"\x1b\x1b\x1b", "\\x1b\\x1b", 9},
+        {"\xc2\x9b", "\\xc2", 8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[40];
+
+        memset(text, 'x', sizeof(text));
+        strcpy(text, cases[i].text);
+        evc_printable_make(text, cases[i].size);
+        assert_string_equal(text, cases[i].expected);
+        assert_int_equal(text[cases[i].size], 'x');
+        assert_null(evc_printable_find_control(text));
+    }
 }
 
 static void
@@ -47,6 +85,10 @@ test_error__set__fills_cuts_and_returns_the_status(void **state)
     assert_int_equal(evc_error_sys(&error, ENOENT, "open %s", "x"), EVC_E_SYS);
     assert_string_equal(error.text, "open x: No such file or directory");
     assert_int_equal(error.sys_errno, ENOENT);
+    evc_error_set(&error, EVC_E_CONFIG, "%s", "region \x1b[31m\n");
+    assert_string_equal(error.text, "region \\x1b[31m\\x0a");
+    evc_error_sys(&error, ENOENT, "open %s", "\t");
+    assert_string_equal(error.text, "open \\x09: No such file or directory");
     evc_error_sys(&error, ENOENT, "%s", longer);
     assert_int_equal(strlen(error.text), EVC_ERROR_TEXT_BYTES - 1);
     assert_int_equal(evc_error_sys(NULL, ENOENT, "x"), EVC_E_SYS);
@@ -254,6 +296,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status__every_status__has_a_name_of_its_own),
+        cmocka_unit_test(test_printable__control_characters__become_escapes_that_fit),
         cmocka_unit_test(test_error__set__fills_cuts_and_returns_the_status),
         cmocka_unit_test(test_hash__known_keys__never_change),
         cmocka_unit_test(test_clock__moments__go_forward_and_are_today),

@@ -84,8 +84,9 @@ read_zones(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
     struct evc_config_region *region = target;
     yaml_node_item_t *items;
     unsigned count;
-    int rc = evc_yaml_sequence(yaml, value, field->name, CONFIG_ZONES_MAX, &items, &count);
+    int rc = evc_yaml_sequence(yaml, value, CONFIG_ZONES_MAX, &items, &count);
 
+    (void)field;
     if (rc != EVC_OK) {
         return rc;
     }
@@ -94,16 +95,18 @@ read_zones(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
         return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
     }
     while (rc == EVC_OK && region->zones_count < count) {
+        size_t back = evc_yaml_enter_item(yaml, region->zones_count);
         yaml_node_t *node = evc_yaml_node(yaml, items[region->zones_count]);
         struct evc_config_zone *zone = &region->zones[region->zones_count++];
 
-        rc = evc_yaml_mapping(yaml, node, "a zone", zone_fields, zone);
+        rc = evc_yaml_mapping(yaml, node, zone_fields, zone);
         for (unsigned i = 0; rc == EVC_OK && i + 1 < region->zones_count; i++) {
             if (strcmp(region->zones[i].name, zone->name) == 0) {
                 rc = evc_yaml_mistake(yaml, node, "two zones of a region are named \"%s\"",
                                       zone->name);
             }
         }
+        evc_yaml_leave(yaml, back);
     }
     if (rc == EVC_OK && !has_serving(region)) {
         rc = evc_yaml_mistake(yaml, value, "no zone is in state serving; at least one must be");
@@ -155,8 +158,9 @@ read_regions(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fi
     struct evc_config *config = target;
     yaml_node_item_t *items;
     unsigned count;
-    int rc = evc_yaml_sequence(yaml, value, field->name, EVC_CONFIG_REGION_MAX, &items, &count);
+    int rc = evc_yaml_sequence(yaml, value, EVC_CONFIG_REGION_MAX, &items, &count);
 
+    (void)field;
     if (rc != EVC_OK) {
         return rc;
     }
@@ -165,11 +169,13 @@ read_regions(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fi
         return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
     }
     while (rc == EVC_OK && config->regions_count < count) {
+        size_t back = evc_yaml_enter_item(yaml, config->regions_count);
         yaml_node_t *node = evc_yaml_node(yaml, items[config->regions_count]);
         struct evc_config_region *region = &config->regions[config->regions_count++];
 
-        rc = evc_yaml_mapping(yaml, node, "a region", region_fields, region);
+        rc = evc_yaml_mapping(yaml, node, region_fields, region);
         rc = rc ? rc : check_region(yaml, node, config, region);
+        evc_yaml_leave(yaml, back);
     }
     return rc;
 }
@@ -205,8 +211,9 @@ read_policies(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_f
     struct evc_config *config = target;
     yaml_node_item_t *items;
     unsigned count;
-    int rc = evc_yaml_sequence(yaml, value, field->name, CONFIG_POLICIES_MAX, &items, &count);
+    int rc = evc_yaml_sequence(yaml, value, CONFIG_POLICIES_MAX, &items, &count);
 
+    (void)field;
     if (rc != EVC_OK) {
         return rc;
     }
@@ -215,14 +222,16 @@ read_policies(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_f
         return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
     }
     while (rc == EVC_OK && config->policies_count < count) {
+        size_t back = evc_yaml_enter_item(yaml, config->policies_count);
         yaml_node_t *node = evc_yaml_node(yaml, items[config->policies_count]);
         struct evc_config_policy *policy = &config->policies[config->policies_count++];
 
-        rc = evc_yaml_mapping(yaml, node, "a policy", policy_fields, policy);
+        rc = evc_yaml_mapping(yaml, node, policy_fields, policy);
         if (rc == EVC_OK && strlen(policy->prefix) > CONFIG_PREFIX_BYTES_MAX) {
             rc = evc_yaml_mistake(yaml, node, "prefix is longer than a key may be (%d bytes)",
                                   CONFIG_PREFIX_BYTES_MAX);
         }
+        evc_yaml_leave(yaml, back);
     }
     return rc;
 }
@@ -297,7 +306,7 @@ read_hedge(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
            void *target)
 {
     const char *text;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK) {
         return rc;
@@ -308,7 +317,7 @@ read_hedge(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
         *(uint32_t *)target = EVC_CONFIG_HEDGE_MEASURED;
     } else if (text[0] < '0' || text[0] > '9') {
         rc = evc_yaml_mistake(yaml, value,
-                              "hedge \"%s\" is not known; allowed are off, measured, and a "
+                              "\"%.80s\" is not known; allowed are off, measured, and a "
                               "duration from 1ms to 60s",
                               text);
     } else {
@@ -323,7 +332,7 @@ read_every(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
            void *target)
 {
     const char *text;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc == EVC_OK && strcmp(text, "off") == 0) {
         *(uint32_t *)target = 0;
@@ -512,7 +521,9 @@ evc_config_load(const char *file, struct evc_config **ret, struct evc_error *err
     if (rc == EVC_OK) {
         yaml_node_t *root = yaml_document_get_root_node(&yaml.document);
 
-        rc = evc_yaml_mapping(&yaml, root, "the configuration", config_fields, config);
+        rc = root ? evc_yaml_mapping(&yaml, root, config_fields, config)
+                  : evc_yaml_mistake(&yaml, NULL,
+                                     "the file is empty; it must have cache, queue and regions");
     }
     evc_yaml_finish(&yaml);
     rc = rc ? rc : evc_config_check_addresses(config, error);

@@ -76,11 +76,11 @@ evc_address_finish(struct evc_address *address)
 }
 
 static int
-read_address(struct evc_yaml *yaml, yaml_node_t *node, const char *what, struct evc_address *ret)
+read_address(struct evc_yaml *yaml, yaml_node_t *node, struct evc_address *ret)
 {
     struct evc_error error;
     const char *text = NULL;
-    int rc = evc_yaml_text(yaml, node, what, &text);
+    int rc = evc_yaml_text(yaml, node, &text);
 
     if (rc != EVC_OK) {
         return rc;
@@ -108,13 +108,15 @@ evc_config_read_addresses(struct evc_yaml *yaml, yaml_node_t *value,
     struct evc_address_list *list = target;
     yaml_node_item_t *items;
     unsigned count;
-    int rc = evc_yaml_sequence(yaml, value, field->name, (unsigned)limits->max, &items, &count);
+    int rc = evc_yaml_sequence(yaml, value, (unsigned)limits->max, &items, &count);
 
     rc = rc ? rc : make_room(yaml, list, count);
     while (rc == EVC_OK && list->count < count) {
+        size_t back = evc_yaml_enter_item(yaml, list->count);
         yaml_node_t *node = evc_yaml_node(yaml, items[list->count]);
 
-        rc = read_address(yaml, node, field->name, &list->addresses[list->count++]);
+        rc = read_address(yaml, node, &list->addresses[list->count++]);
+        evc_yaml_leave(yaml, back);
     }
     return rc;
 }
@@ -132,7 +134,7 @@ evc_config_read_one_or_more(struct evc_yaml *yaml, yaml_node_t *value,
     rc = make_room(yaml, list, 1);
     if (rc == EVC_OK) {
         list->count = 1;
-        rc = read_address(yaml, value, field->name, &list->addresses[0]);
+        rc = read_address(yaml, value, &list->addresses[0]);
     }
     return rc;
 }

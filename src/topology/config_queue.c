@@ -16,14 +16,14 @@ evc_config_read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
                      void *target)
 {
     const char *text;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK) {
         return rc;
     }
     if (strcmp(text, "embedded") != 0 && strcmp(text, "kafka") != 0) {
-        return evc_yaml_mistake(
-            yaml, value, "queue kind \"%s\" is not known; allowed are embedded and kafka", text);
+        return evc_yaml_mistake(yaml, value,
+                                "\"%.80s\" is not known; allowed are embedded and kafka", text);
     }
     EVC_CONTAINER_OF(target, struct evc_config, queue.kind)->queue.line =
         (unsigned)value->start_mark.line + 1;
@@ -31,22 +31,28 @@ evc_config_read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
 }
 
 static int
-read_property(struct evc_yaml *yaml, const yaml_node_pair_t *pair,
+read_property(struct evc_yaml *yaml, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
               struct evc_config_property *property)
 {
     yaml_node_t *name = evc_yaml_node(yaml, pair->key);
     const char *text;
-    int rc = evc_yaml_text(yaml, name, "a property's name", &text);
+    size_t back;
+    int rc = evc_yaml_text(yaml, name, &text);
 
     if (rc != EVC_OK) {
         return rc;
+    }
+    if (evc_yaml_is_repeated(yaml, mapping, pair, text)) {
+        return evc_yaml_mistake(yaml, name, "\"%.80s\" is given twice", text);
     }
     property->name = strdup(text);
     property->line = (unsigned)name->start_mark.line + 1;
     if (!property->name) {
         return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
     }
-    rc = evc_yaml_text(yaml, evc_yaml_node(yaml, pair->value), property->name, &text);
+    back = evc_yaml_enter(yaml, property->name);
+    rc = evc_yaml_text(yaml, evc_yaml_node(yaml, pair->value), &text);
+    evc_yaml_leave(yaml, back);
     if (rc != EVC_OK) {
         return rc;
     }
@@ -62,13 +68,14 @@ evc_config_read_properties(struct evc_yaml *yaml, yaml_node_t *value,
     size_t count;
     int rc = EVC_OK;
 
+    (void)field;
     if (value->type != YAML_MAPPING_NODE) {
-        return evc_yaml_mistake(yaml, value, "%s must be a mapping (name: value)", field->name);
+        return evc_yaml_mistake(yaml, value, "must be a mapping (name: value)");
     }
     count = (size_t)(value->data.mapping.pairs.top - value->data.mapping.pairs.start);
     if (count > CONFIG_PROPERTIES_MAX) {
-        return evc_yaml_mistake(yaml, value, "%s has %zu entries; at most %d are allowed",
-                                field->name, count, CONFIG_PROPERTIES_MAX);
+        return evc_yaml_mistake(yaml, value, "has %zu entries; at most %d are allowed", count,
+                                CONFIG_PROPERTIES_MAX);
     }
     properties->items = calloc(count + 1, sizeof(*properties->items));
     if (!properties->items) {
@@ -77,7 +84,7 @@ evc_config_read_properties(struct evc_yaml *yaml, yaml_node_t *value,
     while (rc == EVC_OK && properties->count < count) {
         const yaml_node_pair_t *pair = &value->data.mapping.pairs.start[properties->count];
 
-        rc = read_property(yaml, pair, &properties->items[properties->count++]);
+        rc = read_property(yaml, value, pair, &properties->items[properties->count++]);
     }
     return rc;
 }

@@ -31,8 +31,33 @@ evc_yaml_mistake(struct evc_yaml *yaml, const yaml_node_t *where, const char *fo
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: %s", yaml->file,
-                         where ? where->start_mark.line + 1 : (size_t)1, text);
+    return evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: %s%s%s", yaml->file,
+                         where ? where->start_mark.line + 1 : (size_t)1, yaml->path,
+                         yaml->path[0] != '\0' ? ": " : "", text);
+}
+
+size_t
+evc_yaml_enter(struct evc_yaml *yaml, const char *name)
+{
+    size_t len = strlen(yaml->path);
+
+    snprintf(yaml->path + len, sizeof(yaml->path) - len, "%s%s", len > 0 ? "." : "", name);
+    return len;
+}
+
+size_t
+evc_yaml_enter_item(struct evc_yaml *yaml, unsigned index)
+{
+    size_t len = strlen(yaml->path);
+
+    snprintf(yaml->path + len, sizeof(yaml->path) - len, "[%u]", index);
+    return len;
+}
+
+void
+evc_yaml_leave(struct evc_yaml *yaml, size_t back)
+{
+    yaml->path[back] = '\0';
 }
 
 /** What stands behind a second `---` would be ignored in silence: it is refused instead. */
@@ -110,17 +135,20 @@ evc_yaml_node(struct evc_yaml *yaml, int index)
 }
 
 int
-evc_yaml_text(struct evc_yaml *yaml, const yaml_node_t *node, const char *what, const char **ret)
+evc_yaml_text(struct evc_yaml *yaml, const yaml_node_t *node, const char **ret)
 {
     if (!node || node->type != YAML_SCALAR_NODE) {
-        return evc_yaml_mistake(yaml, node, "%s must be a single value", what);
+        return evc_yaml_mistake(yaml, node, "must be a single value");
     }
     if (node->data.scalar.length == 0) {
-        return evc_yaml_mistake(yaml, node, "%s is empty", what);
+        return evc_yaml_mistake(yaml, node, "is empty");
     }
-    if (node->data.scalar.length > YAML_TEXT_BYTES_MAX ||
-        strlen((const char *)node->data.scalar.value) != node->data.scalar.length) {
-        return evc_yaml_mistake(yaml, node, "%s is too long, or not text", what);
+    if (node->data.scalar.length > YAML_TEXT_BYTES_MAX) {
+        return evc_yaml_mistake(yaml, node, "has %zu bytes; at most %d are allowed",
+                                node->data.scalar.length, YAML_TEXT_BYTES_MAX);
+    }
+    if (strlen((const char *)node->data.scalar.value) != node->data.scalar.length) {
+        return evc_yaml_mistake(yaml, node, "has a zero byte");
     }
     *ret = (const char *)node->data.scalar.value;
     return EVC_OK;
@@ -173,7 +201,7 @@ find_field(const struct evc_yaml_field *fields, const char *name)
 }
 
 static int
-unknown_key(struct evc_yaml *yaml, const yaml_node_t *key, const char *name, const char *what,
+unknown_key(struct evc_yaml *yaml, const yaml_node_t *key, const char *name,
             const struct evc_yaml_field *fields)
 {
     char allowed[YAML_ALLOWED_BYTES] = "";
@@ -181,23 +209,20 @@ unknown_key(struct evc_yaml *yaml, const yaml_node_t *key, const char *name, con
 
     for (const struct evc_yaml_field *field = fields; field->name; field++) {
         if (distance(name, field->name) <= YAML_DISTANCE_MAX) {
-            return evc_yaml_mistake(yaml, key, "%s has no setting \"%s\"; did you mean \"%s\"?",
-                                    what, name, field->name);
+            return evc_yaml_mistake(yaml, key, "no setting \"%.80s\"; did you mean \"%s\"?", name,
+                                    field->name);
         }
         if (len < sizeof(allowed)) {
             len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
                                     field->name);
         }
     }
-    return evc_yaml_mistake(yaml, key, "%s has no setting \"%s\"; allowed are %s", what, name,
-                            allowed);
+    return evc_yaml_mistake(yaml, key, "no setting \"%.80s\"; allowed are %s", name, allowed);
 }
 
-/** Whether an earlier pair of the mapping has the same key: YAML forbids it, libyaml does not look.
- */
-static bool
-is_repeated(struct evc_yaml *yaml, const yaml_node_t *node, const yaml_node_pair_t *pair,
-            const char *name)
+bool
+evc_yaml_is_repeated(struct evc_yaml *yaml, const yaml_node_t *node, const yaml_node_pair_t *pair,
+                     const char *name)
 {
     for (yaml_node_pair_t *other = node->data.mapping.pairs.start; other < pair; other++) {
         const yaml_node_t *key = evc_yaml_node(yaml, other->key);
@@ -210,43 +235,47 @@ is_repeated(struct evc_yaml *yaml, const yaml_node_t *node, const yaml_node_pair
 }
 
 static int
-read_pair(struct evc_yaml *yaml, yaml_node_t *node, const yaml_node_pair_t *pair, const char *what,
+read_pair(struct evc_yaml *yaml, yaml_node_t *node, const yaml_node_pair_t *pair,
           const struct evc_yaml_field *fields, void *base)
 {
     yaml_node_t *key = evc_yaml_node(yaml, pair->key);
     const struct evc_yaml_field *field;
     const char *name = "";
-    int rc = evc_yaml_text(yaml, key, "a setting's name", &name);
+    size_t back;
+    int rc = evc_yaml_text(yaml, key, &name);
 
     if (rc != EVC_OK) {
         return rc;
     }
     field = find_field(fields, name);
     if (!field) {
-        return unknown_key(yaml, key, name, what, fields);
+        return unknown_key(yaml, key, name, fields);
     }
-    if (is_repeated(yaml, node, pair, name)) {
-        return evc_yaml_mistake(yaml, key, "%s has \"%s\" twice", what, name);
+    if (evc_yaml_is_repeated(yaml, node, pair, name)) {
+        return evc_yaml_mistake(yaml, key, "\"%s\" is given twice", name);
     }
-    return field->read(yaml, evc_yaml_node(yaml, pair->value), field, (char *)base + field->offset);
+    back = evc_yaml_enter(yaml, name);
+    rc = field->read(yaml, evc_yaml_node(yaml, pair->value), field, (char *)base + field->offset);
+    evc_yaml_leave(yaml, back);
+    return rc;
 }
 
 static bool
 has_key(struct evc_yaml *yaml, const yaml_node_t *node, const char *name)
 {
-    return is_repeated(yaml, node, node->data.mapping.pairs.top, name);
+    return evc_yaml_is_repeated(yaml, node, node->data.mapping.pairs.top, name);
 }
 
 int
-evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
-                 const struct evc_yaml_field *fields, void *base)
+evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node, const struct evc_yaml_field *fields,
+                 void *base)
 {
     if (!node || node->type != YAML_MAPPING_NODE) {
-        return evc_yaml_mistake(yaml, node, "%s must be a mapping (name: value)", what);
+        return evc_yaml_mistake(yaml, node, "must be a mapping (name: value)");
     }
     for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
          pair < node->data.mapping.pairs.top; pair++) {
-        int rc = read_pair(yaml, node, pair, what, fields, base);
+        int rc = read_pair(yaml, node, pair, fields, base);
 
         if (rc != EVC_OK) {
             return rc;
@@ -254,28 +283,27 @@ evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
     }
     for (; fields->name; fields++) {
         if (fields->is_required && !has_key(yaml, node, fields->name)) {
-            return evc_yaml_mistake(yaml, node, "%s lacks \"%s\"", what, fields->name);
+            return evc_yaml_mistake(yaml, node, "\"%s\" is missing", fields->name);
         }
     }
     return EVC_OK;
 }
 
 int
-evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, const char *what, unsigned max,
+evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, unsigned max,
                   yaml_node_item_t **ret_items, unsigned *ret_count)
 {
     size_t count;
 
     if (!node || node->type != YAML_SEQUENCE_NODE) {
-        return evc_yaml_mistake(yaml, node, "%s must be a list ([…] or lines with -)", what);
+        return evc_yaml_mistake(yaml, node, "must be a list ([…] or lines with -)");
     }
     count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
     if (count == 0) {
-        return evc_yaml_mistake(yaml, node, "%s is an empty list; give at least one", what);
+        return evc_yaml_mistake(yaml, node, "is an empty list; give at least one");
     }
     if (count > max) {
-        return evc_yaml_mistake(yaml, node, "%s has %zu entries; at most %u are allowed", what,
-                                count, max);
+        return evc_yaml_mistake(yaml, node, "has %zu entries; at most %u are allowed", count, max);
     }
     *ret_items = node->data.sequence.items.start;
     *ret_count = (unsigned)count;
@@ -289,8 +317,9 @@ evc_yaml_read_string(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
                      void *target)
 {
     const char *text = NULL;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
+    (void)field;
     if (rc == EVC_OK) {
         *(char **)target = strdup(text);
         if (!*(char **)target) {
@@ -305,25 +334,23 @@ evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
                    void *target)
 {
     const char *text = NULL;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK) {
         return rc;
     }
     if (strlen(text) > EVC_CONFIG_NAME_LEN_MAX) {
-        return evc_yaml_mistake(yaml, value, "%s \"%.80s…\" is longer than %d characters",
-                                field->name, text, EVC_CONFIG_NAME_LEN_MAX);
+        return evc_yaml_mistake(yaml, value, "\"%.80s…\" is longer than %d characters", text,
+                                EVC_CONFIG_NAME_LEN_MAX);
     }
     for (const char *at = text; *at != '\0'; at++) {
         if (!isalnum((unsigned char)*at) && !strchr("_.-", *at)) {
             return evc_yaml_mistake(yaml, value,
-                                    "%s \"%s\" may have letters, digits, '_', '.' and '-' only",
-                                    field->name, text);
+                                    "\"%s\" may have letters, digits, '_', '.' and '-' only", text);
         }
     }
     if (text[0] == '.') { /* regions name directories */
-        return evc_yaml_mistake(yaml, value, "%s \"%s\" must not begin with '.'", field->name,
-                                text);
+        return evc_yaml_mistake(yaml, value, "\"%s\" must not begin with '.'", text);
     }
     return evc_yaml_read_string(yaml, value, field, target);
 }
@@ -347,13 +374,13 @@ take_with_unit(const char *text, const struct evc_yaml_word *units, uint64_t *re
 }
 
 static int
-read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-               const struct evc_yaml_word *units, uint64_t *ret)
+read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_word *units,
+               uint64_t *ret)
 {
     char allowed[YAML_ALLOWED_BYTES] = "";
     const char *text = NULL;
     size_t len = 0;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK || take_with_unit(text, units, ret)) {
         return rc;
@@ -364,8 +391,8 @@ read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_
                                     unit->word);
         }
     }
-    return evc_yaml_mistake(yaml, value, "%s \"%s\" must be a whole number with a unit (%s)",
-                            field->name, text, allowed);
+    return evc_yaml_mistake(yaml, value, "\"%.80s\" must be a whole number with a unit (%s)", text,
+                            allowed);
 }
 
 static int
@@ -376,8 +403,8 @@ check_limits(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fi
 
     if (number < limits->min || number > limits->max) {
         return evc_yaml_mistake(
-            yaml, value, "%s %s is out of range; %" PRIu64 "%s to %" PRIu64 "%s are allowed",
-            field->name, (char *)value->data.scalar.value, limits->min, unit, limits->max, unit);
+            yaml, value, "%.80s is out of range; %" PRIu64 "%s to %" PRIu64 "%s are allowed",
+            (char *)value->data.scalar.value, limits->min, unit, limits->max, unit);
     }
     return EVC_OK;
 }
@@ -388,13 +415,13 @@ evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
 {
     const char *text = NULL;
     uint64_t number;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK) {
         return rc;
     }
     if (!evc_decimal_parse_u64(evc_slice_str(text), &number)) {
-        return evc_yaml_mistake(yaml, value, "%s \"%s\" must be a whole number", field->name, text);
+        return evc_yaml_mistake(yaml, value, "\"%.80s\" must be a whole number", text);
     }
     rc = check_limits(yaml, value, field, number, "");
     if (rc == EVC_OK) {
@@ -417,7 +444,7 @@ evc_yaml_read_size(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
                    void *target)
 {
     uint64_t bytes;
-    int rc = read_with_unit(yaml, value, field, size_units, &bytes);
+    int rc = read_with_unit(yaml, value, size_units, &bytes);
 
     rc = rc ? rc : check_limits(yaml, value, field, bytes, "B");
     if (rc == EVC_OK) {
@@ -453,7 +480,7 @@ evc_yaml_read_ms(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yam
                  void *target)
 {
     uint64_t ms;
-    int rc = read_with_unit(yaml, value, field, ms_units, &ms);
+    int rc = read_with_unit(yaml, value, ms_units, &ms);
 
     rc = rc ? rc : check_limits(yaml, value, field, ms, "ms");
     if (rc == EVC_OK) {
@@ -469,7 +496,7 @@ evc_yaml_read_seconds(struct evc_yaml *yaml, yaml_node_t *value, const struct ev
     static const struct evc_yaml_word units[] = {
         {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24 * 3600}, {NULL, 0}};
     uint64_t seconds;
-    int rc = read_with_unit(yaml, value, field, units, &seconds);
+    int rc = read_with_unit(yaml, value, units, &seconds);
 
     rc = rc ? rc : check_limits(yaml, value, field, seconds, "s");
     if (rc == EVC_OK) {
@@ -485,7 +512,7 @@ evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
     char allowed[YAML_ALLOWED_BYTES] = "";
     const char *text = NULL;
     size_t len = 0;
-    int rc = evc_yaml_text(yaml, value, field->name, &text);
+    int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK) {
         return rc;
@@ -500,8 +527,7 @@ evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
                                     word->word);
         }
     }
-    return evc_yaml_mistake(yaml, value, "%s \"%s\" is not known; allowed are %s", field->name,
-                            text, allowed);
+    return evc_yaml_mistake(yaml, value, "\"%.80s\" is not known; allowed are %s", text, allowed);
 }
 
 int
@@ -509,5 +535,5 @@ evc_yaml_read_group(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_
                     void *target)
 {
     assert(field->offset == 0);
-    return evc_yaml_mapping(yaml, value, field->name, field->detail, target);
+    return evc_yaml_mapping(yaml, value, field->detail, target);
 }

@@ -14,8 +14,13 @@
 #include "base/error.h"
 #include "topology/config.h"
 
+enum {
+    EVC_YAML_PATH_BYTES = 128, /* a longer path is cut */
+};
+
 struct evc_yaml {
     const char *file;
+    char path[EVC_YAML_PATH_BYTES]; /* of what is being read: "regions[0].zones[1].nodes" */
     yaml_document_t document;
     bool has_document;
     struct evc_error *error; /* where the first mistake is described */
@@ -50,22 +55,32 @@ struct evc_yaml_word {
 EVC_MUST_USE int evc_yaml_load(struct evc_yaml *yaml, const char *file, struct evc_error *error);
 void evc_yaml_finish(struct evc_yaml *yaml);
 
-/** Fills the error with "file:line: <text>" and returns EVC_E_CONFIG. */
+/** Fills the error with "file:line: path: <text>" and returns EVC_E_CONFIG. */
 int evc_yaml_mistake(struct evc_yaml *yaml, const yaml_node_t *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Goes on to an item of the sequence, or to a setting of the mapping, that is being read. Returns
+ * what leads back. */
+EVC_MUST_USE size_t evc_yaml_enter_item(struct evc_yaml *yaml, unsigned index);
+EVC_MUST_USE size_t evc_yaml_enter(struct evc_yaml *yaml, const char *name);
+void evc_yaml_leave(struct evc_yaml *yaml, size_t back);
+
 /** Reads a mapping: unknown keys and missing required ones are mistakes. */
-EVC_MUST_USE int evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
+EVC_MUST_USE int evc_yaml_mapping(struct evc_yaml *yaml, yaml_node_t *node,
                                   const struct evc_yaml_field *fields, void *base);
 
+/** Whether an earlier pair of the mapping has the same key: YAML forbids it, libyaml does not look.
+ */
+bool evc_yaml_is_repeated(struct evc_yaml *yaml, const yaml_node_t *node,
+                          const yaml_node_pair_t *pair, const char *name);
+
 /** The items of a sequence of at most max; a mistake when it is something else or empty. */
-EVC_MUST_USE int evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, const char *what,
-                                   unsigned max, yaml_node_item_t **ret_items, unsigned *ret_count);
+EVC_MUST_USE int evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, unsigned max,
+                                   yaml_node_item_t **ret_items, unsigned *ret_count);
 yaml_node_t *evc_yaml_node(struct evc_yaml *yaml, int index);
 
 /** A scalar's text, not empty; a mistake otherwise. */
-EVC_MUST_USE int evc_yaml_text(struct evc_yaml *yaml, const yaml_node_t *node, const char *what,
-                               const char **ret);
+EVC_MUST_USE int evc_yaml_text(struct evc_yaml *yaml, const yaml_node_t *node, const char **ret);
 
 /** Whether a text is a size as the file has them: "64MiB". */
 bool evc_yaml_size_parse(const char *text, uint64_t *ret);

@@ -38,28 +38,28 @@ regions:
 MISTAKES = [
     ("cache: test", "cache: te st", 1, ['"te st"', "letters, digits"]),
     ("cache: test", "cach: test", 1, ['"cach"', 'did you mean "cache"?']),
-    ("cache: test\n", "", 1, ['lacks "cache"']),
+    ("cache: test\n", "", 1, ['"cache" is missing']),
     ("kind: embedded", "kind: kafka", 2, ['lacks "brokers"', "host:port"]),
     ("kind: embedded", "kind: embedded, brokers: h:1", 2, ["brokers", "for kind kafka only"]),
     ("kind: embedded", "kind: files", 2, ['"files"', "allowed are embedded and kafka"]),
-    ("partitions: 4", "partitions: 0", 2, ["partitions 0", "1 to 256"]),
+    ("partitions: 4", "partitions: 0", 2, ["queue.partitions: 0", "1 to 256"]),
     ("partitions: 4", "partitions: many", 2, ['"many"', "whole number"]),
-    ("partitions: 4", "partitions: 4, size: 10", 2, ['size "10"', "MiB"]),
-    ("partitions: 4", "partitions: 4, size: 1KiB", 2, ["size 1KiB", "out of range"]),
-    ("regions:\n", "timeouts: {read: 5}\nregions:\n", 3, ['read "5"', "unit"]),
-    ("regions:\n", "timeouts: {read: 5m}\nregions:\n", 3, ["read 5m", "60000ms"]),
+    ("partitions: 4", "partitions: 4, size: 10", 2, ['queue.size: "10"', "MiB"]),
+    ("partitions: 4", "partitions: 4, size: 1KiB", 2, ["queue.size: 1KiB", "out of range"]),
+    ("regions:\n", "timeouts: {read: 5}\nregions:\n", 3, ['timeouts.read: "5"', "unit"]),
+    ("regions:\n", "timeouts: {read: 5m}\nregions:\n", 3, ["timeouts.read: 5m", "60000ms"]),
     ("regions:\n", "writes: {acknowledge: most}\nregions:\n", 3, ['"most"', "one, quorum, all_but_one, all"]),
-    ("regions:\n", "canaries: {every: 10ms}\nregions:\n", 3, ["every 10ms", "100ms"]),
-    ("regions:\n", "tombstones: {ttl: 1s}\nregions:\n", 3, ["ttl 1s", "60s"]),
+    ("regions:\n", "canaries: {every: 10ms}\nregions:\n", 3, ["canaries.every: 10ms", "100ms"]),
+    ("regions:\n", "tombstones: {ttl: 1s}\nregions:\n", 3, ["tombstones.ttl: 1s", "60s"]),
     ("regions:\n", "policies: [{prefix: a, replicate: no-way}]\nregions:\n", 3, ['"no-way"', "copy, invalidate, none"]),
-    ("regions:\n", "cache: again\nregions:\n", 3, ['"cache" twice']),
-    ("    relays: [127.0.0.1:11511]\n", "", 4, ['lacks "relays"']),
+    ("regions:\n", "cache: again\nregions:\n", 3, ['"cache" is given twice']),
+    ("    relays: [127.0.0.1:11511]\n", "", 4, ['regions[0]: "relays" is missing']),
     ("[127.0.0.1:11311]", "[127.0.0.1:11311, 127.0.0.1:11312]", 4, ["1 proxies and 2 receivers"]),
     ("  - name: virginia", "  - name: virginia\n    colour: red", 5, ['"colour"', "allowed are name, proxies"]),
     ("admin: 127.0.0.1:11411", "admin: [127.0.0.1:11411", 8, ["not YAML"]),
     ("nodes: [127.0.0.1:12001, 127.0.0.1:12002]", "nodes: []", 10, ["nodes", "empty"]),
     ("127.0.0.1:12003", "127.0.0.1:12001", 11, ["127.0.0.1:12001", "line 10", "a node of b"]),
-    ("127.0.0.1:12004", "127.0.0.1", 11, ["host:port"]),
+    ("127.0.0.1:12004", "127.0.0.1", 11, ["regions[0].zones[1].nodes[1]: ", "host:port"]),
     ("127.0.0.1:12004", "127.0.0.1:70000", 11, ["1 to 65535"]),
     ("name: b", "name: a", 11, ['two zones of a region are named "a"']),
 ]
@@ -204,7 +204,7 @@ def test_start__mistake_in_the_configuration__every_verb_says_it(tmp_path, verb)
     arguments = {"up": [path], "status": ["--config", path]}.get(verb, ["--config", path, "--region", "virginia"])
     done = run(verb, *arguments)
     assert done.returncode == 1
-    assert f"{path}:2: partitions 0 is out of range; 1 to 256 are allowed" in done.stderr
+    assert f"{path}:2: queue.partitions: 0 is out of range; 1 to 256 are allowed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -185,15 +185,23 @@ static const struct evc_yaml_word policy_words[] = {{"copy", EVC_POLICY_COPY},
                                                     {"none", EVC_POLICY_NONE},
                                                     {NULL, 0}};
 
-/** A prefix may be empty: the policy of every key that no policy before it matched. */
+/** A prefix may be empty: the policy of every key that no policy before it matched. It may have any
+ * bytes, as keys in base64 may. */
 static int
 read_prefix(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
             void *target)
 {
+    const char *text = "";
+    int rc = EVC_OK;
+
+    (void)field;
     if (value->type != YAML_SCALAR_NODE || value->data.scalar.length > 0) {
-        return evc_yaml_read_string(yaml, value, field, target);
+        rc = evc_yaml_text(yaml, value, &text);
     }
-    *(char **)target = strdup("");
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    *(char **)target = strdup(text);
     return *(char **)target ? EVC_OK : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
 }
 
@@ -318,7 +326,7 @@ read_hedge(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
     } else if (text[0] < '0' || text[0] > '9') {
         rc = evc_yaml_mistake(yaml, value,
                               "\"%.80s\" is not known; allowed are off, measured, and a "
-                              "duration from 1ms to 60s",
+                              "duration from 1ms to 1m",
                               text);
     } else {
         rc = evc_yaml_read_ms(yaml, value, field, target);
@@ -334,11 +342,19 @@ read_every(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_fiel
     const char *text;
     int rc = evc_yaml_text(yaml, value, &text);
 
-    if (rc == EVC_OK && strcmp(text, "off") == 0) {
-        *(uint32_t *)target = 0;
-        return EVC_OK;
+    if (rc != EVC_OK) {
+        return rc;
     }
-    return rc ? rc : evc_yaml_read_ms(yaml, value, field, target);
+    if (strcmp(text, "off") == 0) {
+        *(uint32_t *)target = 0;
+    } else if (text[0] < '0' || text[0] > '9') {
+        rc = evc_yaml_mistake(
+            yaml, value, "\"%.80s\" is not known; allowed are off and a duration from 100ms to 1h",
+            text);
+    } else {
+        rc = evc_yaml_read_ms(yaml, value, field, target);
+    }
+    return rc;
 }
 
 static const struct evc_yaml_word ack_words[] = {{"one", EVC_ACK_ONE},

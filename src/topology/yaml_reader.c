@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "base/printable.h"
 
 enum {
     YAML_TEXT_BYTES_MAX = 1024, /* of one scalar */
     YAML_ALLOWED_BYTES = 300,   /* of a list of what is allowed */
     YAML_DISTANCE_MAX = 2,      /* edits up to which a name is suggested */
     YAML_NAME_BYTES = 64,
+    YAML_NUMBER_BYTES = 32, /* 20 digits and a unit */
 };
 
 /* --- the document --- */
@@ -60,18 +62,28 @@ evc_yaml_leave(struct evc_yaml *yaml, size_t back)
     yaml->path[back] = '\0';
 }
 
+/** Why the parser has stopped: the file is no YAML, or no file (a directory, say). */
+static int
+explain_stop(struct evc_yaml *yaml, const yaml_parser_t *parser, FILE *stream)
+{
+    if (ferror(stream)) {
+        return evc_error_sys(yaml->error, errno, "%s: cannot be read", yaml->file);
+    }
+    return evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: not YAML: %s", yaml->file,
+                         parser->problem_mark.line + 1,
+                         parser->problem ? parser->problem : "it cannot be read");
+}
+
 /** What stands behind a second `---` would be ignored in silence: it is refused instead. */
 static int
-check_single(struct evc_yaml *yaml, yaml_parser_t *parser)
+check_single(struct evc_yaml *yaml, yaml_parser_t *parser, FILE *stream)
 {
     yaml_document_t second;
     size_t line = parser->mark.line + 1;
     bool has_second;
 
     if (!yaml_parser_load(parser, &second)) {
-        return evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: not YAML: %s", yaml->file,
-                             parser->problem_mark.line + 1,
-                             parser->problem ? parser->problem : "it cannot be read");
+        return explain_stop(yaml, parser, stream);
     }
     has_second = yaml_document_get_root_node(&second) != NULL;
     yaml_document_delete(&second);
@@ -93,12 +105,10 @@ parse(struct evc_yaml *yaml, FILE *stream)
     }
     yaml_parser_set_input_file(&parser, stream);
     if (!yaml_parser_load(&parser, &yaml->document)) {
-        rc = evc_error_set(yaml->error, EVC_E_CONFIG, "%s:%zu: not YAML: %s", yaml->file,
-                           parser.problem_mark.line + 1,
-                           parser.problem ? parser.problem : "it cannot be read");
+        rc = explain_stop(yaml, &parser, stream);
     } else {
         yaml->has_document = true;
-        rc = check_single(yaml, &parser);
+        rc = check_single(yaml, &parser, stream);
     }
     yaml_parser_delete(&parser);
     return rc;
@@ -312,6 +322,20 @@ evc_yaml_sequence(struct evc_yaml *yaml, yaml_node_t *node, unsigned max,
 
 /* --- values --- */
 
+/** "one, quorum, all" */
+static const char *
+list_words(const struct evc_yaml_word *words, char list[YAML_ALLOWED_BYTES])
+{
+    size_t len = 0;
+
+    list[0] = '\0';
+    for (const struct evc_yaml_word *word = words; word->word && len < YAML_ALLOWED_BYTES; word++) {
+        len += (size_t)snprintf(list + len, YAML_ALLOWED_BYTES - len, "%s%s", len > 0 ? ", " : "",
+                                word->word);
+    }
+    return list;
+}
+
 int
 evc_yaml_read_string(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                      void *target)
@@ -320,13 +344,14 @@ evc_yaml_read_string(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
     int rc = evc_yaml_text(yaml, value, &text);
 
     (void)field;
-    if (rc == EVC_OK) {
-        *(char **)target = strdup(text);
-        if (!*(char **)target) {
-            return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
-        }
+    if (rc != EVC_OK) {
+        return rc;
     }
-    return rc;
+    if (evc_printable_find_control(text)) { /* it is printed, logged and given to other programs */
+        return evc_yaml_mistake(yaml, value, "\"%.80s\" has a control character", text);
+    }
+    *(char **)target = strdup(text);
+    return *(char **)target ? EVC_OK : evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
 }
 
 int
@@ -355,64 +380,71 @@ evc_yaml_read_name(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
     return evc_yaml_read_string(yaml, value, field, target);
 }
 
+/** Digits alone; one that is larger than any counts as the largest, which no setting allows. */
+static bool
+take_digits(const char *text, size_t len, uint64_t *ret)
+{
+    if (len == 0 || strspn(text, "0123456789") < len) {
+        return false;
+    }
+    if (!evc_decimal_parse_u64((struct evc_slice){.ptr = text, .len = len}, ret)) {
+        *ret = UINT64_MAX;
+    }
+    return true;
+}
+
 /** A number and, behind it, one of some units; *ret is number times factor. False: it is none. */
 static bool
 take_with_unit(const char *text, const struct evc_yaml_word *units, uint64_t *ret)
 {
     size_t digits = strspn(text, "0123456789");
-    uint64_t number;
 
     for (const struct evc_yaml_word *unit = units; unit->word; unit++) {
-        if (strcmp(text + digits, unit->word) == 0 &&
-            evc_decimal_parse_u64((struct evc_slice){.ptr = text, .len = digits}, &number) &&
-            number <= UINT64_MAX / (uint64_t)unit->value) {
-            *ret = number * (uint64_t)unit->value;
+        uint64_t number, factor = (uint64_t)unit->value;
+
+        if (strcmp(text + digits, unit->word) == 0 && take_digits(text, digits, &number)) {
+            *ret = number <= UINT64_MAX / factor ? number * factor : UINT64_MAX;
             return true;
         }
     }
     return false;
 }
 
-static int
-read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_word *units,
-               uint64_t *ret)
+/** As a person would write it, with the largest unit that leaves a whole number. */
+static const char *
+with_unit(uint64_t number, const struct evc_yaml_word *units, char text[YAML_NUMBER_BYTES])
 {
-    char allowed[YAML_ALLOWED_BYTES] = "";
-    const char *text = NULL;
-    size_t len = 0;
-    int rc = evc_yaml_text(yaml, value, &text);
+    const struct evc_yaml_word *largest = units;
 
-    if (rc != EVC_OK || take_with_unit(text, units, ret)) {
-        return rc;
+    for (const struct evc_yaml_word *unit = units; unit->word && number > 0; unit++) {
+        largest = number % (uint64_t)unit->value == 0 ? unit : largest;
     }
-    for (const struct evc_yaml_word *unit = units; unit->word; unit++) {
-        if (len < sizeof(allowed)) {
-            len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
-                                    unit->word);
-        }
-    }
-    return evc_yaml_mistake(yaml, value, "\"%.80s\" must be a whole number with a unit (%s)", text,
-                            allowed);
+    snprintf(text, YAML_NUMBER_BYTES, "%" PRIu64 "%s", number / (uint64_t)largest->value,
+             largest->word);
+    return text;
 }
 
 static int
-check_limits(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-             uint64_t number, const char *unit)
+check_limits(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_limits *limits,
+             uint64_t number, const struct evc_yaml_word *units)
 {
-    const struct evc_yaml_limits *limits = field->detail;
+    char least[YAML_NUMBER_BYTES], most[YAML_NUMBER_BYTES];
 
     if (number < limits->min || number > limits->max) {
-        return evc_yaml_mistake(
-            yaml, value, "%.80s is out of range; %" PRIu64 "%s to %" PRIu64 "%s are allowed",
-            (char *)value->data.scalar.value, limits->min, unit, limits->max, unit);
+        return evc_yaml_mistake(yaml, value, "%.80s is out of range; %s to %s are allowed",
+                                (char *)value->data.scalar.value,
+                                with_unit(limits->min, units, least),
+                                with_unit(limits->max, units, most));
     }
     return EVC_OK;
 }
 
-int
-evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
-                     void *target)
+/** A number with a unit, within the field's limits. */
+static int
+read_with_unit(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+               const struct evc_yaml_word *units, uint64_t *ret)
 {
+    char allowed[YAML_ALLOWED_BYTES];
     const char *text = NULL;
     uint64_t number;
     int rc = evc_yaml_text(yaml, value, &text);
@@ -420,10 +452,33 @@ evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
     if (rc != EVC_OK) {
         return rc;
     }
-    if (!evc_decimal_parse_u64(evc_slice_str(text), &number)) {
+    if (!take_with_unit(text, units, &number)) {
+        return evc_yaml_mistake(yaml, value, "\"%.80s\" must be a whole number with a unit (%s)",
+                                text, list_words(units, allowed));
+    }
+    rc = check_limits(yaml, value, field->detail, number, units);
+    if (rc == EVC_OK) {
+        *ret = number;
+    }
+    return rc;
+}
+
+int
+evc_yaml_read_number(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
+                     void *target)
+{
+    static const struct evc_yaml_word no_units[] = {{"", 1}, {NULL, 0}};
+    const char *text = NULL;
+    uint64_t number;
+    int rc = evc_yaml_text(yaml, value, &text);
+
+    if (rc != EVC_OK) {
+        return rc;
+    }
+    if (!take_digits(text, strlen(text), &number)) {
         return evc_yaml_mistake(yaml, value, "\"%.80s\" must be a whole number", text);
     }
-    rc = check_limits(yaml, value, field, number, "");
+    rc = check_limits(yaml, value, field->detail, number, no_units);
     if (rc == EVC_OK) {
         *(uint32_t *)target = (uint32_t)number;
     }
@@ -444,9 +499,8 @@ evc_yaml_read_size(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
                    void *target)
 {
     uint64_t bytes;
-    int rc = read_with_unit(yaml, value, size_units, &bytes);
+    int rc = read_with_unit(yaml, value, field, size_units, &bytes);
 
-    rc = rc ? rc : check_limits(yaml, value, field, bytes, "B");
     if (rc == EVC_OK) {
         *(uint64_t *)target = bytes;
     }
@@ -480,9 +534,8 @@ evc_yaml_read_ms(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yam
                  void *target)
 {
     uint64_t ms;
-    int rc = read_with_unit(yaml, value, ms_units, &ms);
+    int rc = read_with_unit(yaml, value, field, ms_units, &ms);
 
-    rc = rc ? rc : check_limits(yaml, value, field, ms, "ms");
     if (rc == EVC_OK) {
         *(uint32_t *)target = (uint32_t)ms;
     }
@@ -496,9 +549,8 @@ evc_yaml_read_seconds(struct evc_yaml *yaml, yaml_node_t *value, const struct ev
     static const struct evc_yaml_word units[] = {
         {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 24 * 3600}, {NULL, 0}};
     uint64_t seconds;
-    int rc = read_with_unit(yaml, value, units, &seconds);
+    int rc = read_with_unit(yaml, value, field, units, &seconds);
 
-    rc = rc ? rc : check_limits(yaml, value, field, seconds, "s");
     if (rc == EVC_OK) {
         *(uint32_t *)target = (uint32_t)seconds;
     }
@@ -509,9 +561,8 @@ int
 evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_yaml_field *field,
                    void *target)
 {
-    char allowed[YAML_ALLOWED_BYTES] = "";
+    char allowed[YAML_ALLOWED_BYTES];
     const char *text = NULL;
-    size_t len = 0;
     int rc = evc_yaml_text(yaml, value, &text);
 
     if (rc != EVC_OK) {
@@ -522,12 +573,9 @@ evc_yaml_read_word(struct evc_yaml *yaml, yaml_node_t *value, const struct evc_y
             *(int *)target = word->value;
             return EVC_OK;
         }
-        if (len < sizeof(allowed)) {
-            len += (size_t)snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len ? ", " : "",
-                                    word->word);
-        }
     }
-    return evc_yaml_mistake(yaml, value, "\"%.80s\" is not known; allowed are %s", text, allowed);
+    return evc_yaml_mistake(yaml, value, "\"%.80s\" is not known; allowed are %s", text,
+                            list_words(field->detail, allowed));
 }
 
 int

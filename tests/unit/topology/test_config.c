@@ -190,6 +190,30 @@ static const struct mistake {
     {HEAD "queue: {kind: embedded}\n", "2: queue: \"path\" is missing"},
     {HEAD "queue: {kind: embedded, path: q, partitions: 0}\n",
      "2: queue.partitions: 0 is out of range; 1 to 256 are allowed"},
+    {HEAD "queue: {kind: embedded, path: q, partitions: -4}\n",
+     "2: queue.partitions: \"-4\" must be a whole number"},
+    {HEAD "queue: {kind: embedded, path: q, partitions: 99999999999999999999}\n",
+     "2: queue.partitions: 99999999999999999999 is out of range; 1 to 256 are allowed"},
+    {HEAD "queue: {kind: embedded, path: q, size: 99999999999999999999GiB}\n",
+     "2: queue.size: 99999999999999999999GiB is out of range; 1MiB to 1024GiB are allowed"},
+    {HEAD "queue: {kind: embedded, path: q, size: 17179869184GiB}\n",
+     "2: queue.size: 17179869184GiB is out of range; 1MiB to 1024GiB are allowed"},
+    {HEAD "queue: {kind: embedded, path: q, size: -5GiB}\n",
+     "2: queue.size: \"-5GiB\" must be a whole number with a unit (B, KiB, MiB, GiB)"},
+    {HEAD "queue: {kind: embedded, path: q, size: MiB}\n",
+     "2: queue.size: \"MiB\" must be a whole number with a unit (B, KiB, MiB, GiB)"},
+    {HEAD "queue: {kind: embedded, path: \"run\\e[31m\"}\n",
+     "2: queue.path: \"run\\x1b[31m\" has a control character"},
+    {HEAD "queue: {kind: embedded, path: \"run\\0x\"}\n", "2: queue.path: has a zero byte"},
+    {HEAD "tombstones: {ttl: 99999999999999999999d}\n",
+     "2: tombstones.ttl: 99999999999999999999d is out of range; 1m to 30d are allowed"},
+    {HEAD "canaries: {every: never}\n",
+     "2: canaries.every: \"never\" is not known; allowed are off and a duration from 100ms to 1h"},
+    {HEAD "canaries: {every: 1ms}\n",
+     "2: canaries.every: 1ms is out of range; 100ms to 1h are allowed"},
+    {HEAD "\"qu\\e[31mx\": 1\n",
+     "2: no setting \"qu\\x1b[31mx\"; allowed are cache, queue, journal, proxy, writes, reads, "
+     "timeouts, values, versions, tombstones, relay, canaries, node, regions, policies"},
     {HEAD "queue: {kind: embedded, path: q, partitions: many}\n",
      "2: queue.partitions: \"many\" must be a whole number"},
     {HEAD "queue: {kind: embedded, path: q, size: 512}\n",
@@ -197,7 +221,7 @@ static const struct mistake {
     {HEAD "queue: {kind: embedded, path: q, durability: always}\n",
      "2: queue.durability: \"always\" is not known; allowed are process, power"},
     {HEAD "journal: {size: 1KiB}\n",
-     "2: journal.size: 1KiB is out of range; 65536B to 1073741824B are allowed"},
+     "2: journal.size: 1KiB is out of range; 64KiB to 1GiB are allowed"},
     {HEAD "timeouts: {read: 250}\n",
      "2: timeouts.read: \"250\" must be a whole number with a unit (ms, s, m, h)"},
     {"cache: c\nqueue: {kind: embedded, path: q}\nregions:\n  - name: r\n    proxies: [h:1]\n"
@@ -206,15 +230,14 @@ static const struct mistake {
      "10: regions[0].zones: no zone is in state serving; at least one must be"},
     {HEAD "reads: {hedge: sometimes}\n", "2: reads.hedge: \"sometimes\" is not known; allowed are "
                                          "off, measured, and a duration from 1ms to "
-                                         "60s"},
+                                         "1m"},
     {HEAD "reads: {hedge_percent: 101}\n",
      "2: reads.hedge_percent: 101 is out of range; 0 to 100 are allowed"},
     {HEAD "reads: {refill: maybe}\n",
      "2: reads.refill: \"maybe\" is not known; allowed are no, yes"},
     {HEAD "values: {max: 1GiB}\n",
-     "2: values.max: 1GiB is out of range; 1024B to 1072693248B are allowed"},
-    {HEAD "timeouts: {read: 2h}\n",
-     "2: timeouts.read: 2h is out of range; 1ms to 60000ms are allowed"},
+     "2: values.max: 1GiB is out of range; 1KiB to 1023MiB are allowed"},
+    {HEAD "timeouts: {read: 2h}\n", "2: timeouts.read: 2h is out of range; 1ms to 1m are allowed"},
     {HEAD "writes: {acknowledge: most}\n",
      "2: writes.acknowledge: \"most\" is not known; allowed are one, quorum, all_but_one, all"},
     {HEAD QUEUE "regions: []\n", "3: regions: is an empty list; give at least one"},
@@ -310,14 +333,17 @@ test_config__second_document__is_refused_not_ignored(void **state)
 }
 
 static void
-test_config__missing_file__is_an_error_with_its_name(void **state)
+test_config__no_file__is_an_error_with_its_name(void **state)
 {
     struct evc_config *config;
     struct evc_error error;
 
     (void)state;
     assert_int_equal(evc_config_load("/nowhere/cache.yaml", &config, &error), EVC_E_SYS);
-    assert_non_null(strstr(error.text, "/nowhere/cache.yaml"));
+    assert_string_equal(error.text,
+                        "/nowhere/cache.yaml: cannot be read: No such file or directory");
+    assert_int_equal(evc_config_load("/tmp", &config, &error), EVC_E_SYS);
+    assert_string_equal(error.text, "/tmp: cannot be read: Is a directory");
 }
 
 static void
@@ -418,7 +444,7 @@ main(void)
         CASE(test_config__every_mistake__is_named_with_its_line),
         CASE(test_config__address_used_twice__names_both_uses),
         CASE(test_config__second_document__is_refused_not_ignored),
-        CASE(test_config__missing_file__is_an_error_with_its_name),
+        CASE(test_config__no_file__is_an_error_with_its_name),
         CASE(test_config__unknown_region__lists_those_there_are),
         CASE(test_config__acknowledgement__counts_zones),
         CASE(test_config__every_setting__is_in_the_documentation),

@@ -82,7 +82,7 @@ evc_cli_check_config(int argc, char **argv)
         return EVC_EXIT_FAILURE;
     }
     if (evc_storage_check(config, &error) != EVC_OK) {
-        fprintf(stderr, "%s: %s\n", config->file, error.text);
+        fprintf(stderr, "%s\n", error.text);
         evc_config_destroy(config);
         return EVC_EXIT_FAILURE;
     }

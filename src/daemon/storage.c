@@ -90,18 +90,31 @@ open_kafka(const struct evc_kafka_options *options, void *ctx, struct evc_error 
     return evc_queue_kafka_open(options, ctx, error);
 }
 
+/** ctx: the configuration. The first mistake, with its line: of a property by itself, or of all
+ * together. */
 static int
 check_kafka(const struct evc_kafka_options *options, void *ctx, struct evc_error *error)
 {
-    (void)ctx;
-    return evc_kafka_check_properties(options, error);
+    const struct evc_config *config = ctx;
+    struct evc_error mistake;
+    unsigned line = config->queue.line;
+    int status = EVC_OK;
+
+    for (size_t i = 0; i < options->property_count && status == EVC_OK; i++) {
+        status = evc_kafka_check_property(&options->properties[i], &mistake);
+        line = status ? config->queue.properties.items[i].line : line;
+    }
+    status = status ? status : evc_kafka_check_properties(options, &mistake);
+    return status ? evc_error_set(error, status, "%s:%u: %s", config->file, line, mistake.text)
+                  : EVC_OK;
 }
 
 int
 evc_storage_check(const struct evc_config *config, struct evc_error *error)
 {
-    return evc_config_is_kafka(config) ? evc_storage_with_kafka(config, 0, check_kafka, NULL, error)
-                                       : EVC_OK;
+    return evc_config_is_kafka(config)
+               ? evc_storage_with_kafka(config, 0, check_kafka, (void *)config, error)
+               : EVC_OK;
 }
 
 static int

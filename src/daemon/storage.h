@@ -19,7 +19,8 @@ EVC_MUST_USE int evc_storage_with_kafka(const struct evc_config *config, unsigne
                                         evc_storage_kafka_fn call, void *ctx,
                                         struct evc_error *error);
 
-/** What only the queue's backend can say of its settings: properties it does not know, by name. */
+/** What only the queue's backend can say of its settings: properties that it does not know or take,
+ * by file, line and name. 0, EVC_E_CONFIG or EVC_E_NOMEM. */
 EVC_MUST_USE int evc_storage_check(const struct evc_config *config, struct evc_error *error);
 
 /**

@@ -392,7 +392,7 @@ static const struct evc_yaml_field queue_fields[] = {
     {"partitions", evc_yaml_read_number, AT(queue.partitions), false, &partitions_limits},
     {"size", evc_yaml_read_size, AT(queue.bytes_max), false, &queue_limits},
     {"durability", read_durability, AT(queue.is_power_durable), false, NULL},
-    {"brokers", evc_yaml_read_string, AT(queue.brokers), false, NULL},
+    {"brokers", evc_config_read_brokers, AT(queue.brokers), false, NULL},
     {"managed", read_true_false, AT(queue.is_managed), false, NULL},
     {"replication", evc_yaml_read_number, AT(queue.replication), false, &replication_limits},
     {"properties", evc_config_read_properties, AT(queue.properties), false, NULL},

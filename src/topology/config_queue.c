@@ -30,6 +30,53 @@ evc_config_read_kind(struct evc_yaml *yaml, yaml_node_t *value, const struct evc
     return evc_yaml_read_string(yaml, value, field, target);
 }
 
+/** One of the list, which ends at a comma or with it. librdkafka would pass over what it cannot
+ * read, and take 9092 where a port is missing. */
+static int
+check_broker(struct evc_yaml *yaml, const yaml_node_t *value, const char *text, size_t len)
+{
+    struct evc_address address;
+    struct evc_error error;
+    char *broker;
+    int rc;
+
+    if (len == 0) {
+        return evc_yaml_mistake(yaml, value, "has an empty entry; brokers are host:port,host:port");
+    }
+    broker = strndup(text, len);
+    if (!broker) {
+        return evc_error_set(yaml->error, EVC_E_NOMEM, "out of memory");
+    }
+    rc = evc_address_parse(broker, &address, &error);
+    free(broker);
+    if (rc != EVC_OK) {
+        return evc_yaml_mistake(yaml, value, "%s; brokers are host:port,host:port without blanks",
+                                error.text);
+    }
+    evc_address_finish(&address);
+    return EVC_OK;
+}
+
+int
+evc_config_read_brokers(struct evc_yaml *yaml, yaml_node_t *value,
+                        const struct evc_yaml_field *field, void *target)
+{
+    const char *at = NULL;
+    int rc;
+
+    if (value->type == YAML_SEQUENCE_NODE) {
+        return evc_yaml_mistake(yaml, value, "must be one text: \"host:port,host:port\"");
+    }
+    rc = evc_yaml_text(yaml, value, &at);
+    while (rc == EVC_OK && at) {
+        size_t len = strcspn(at, ",");
+
+        rc = check_broker(yaml, value, at, len);
+        at = at[len] == ',' ? at + len + 1 : NULL;
+    }
+    return rc ? rc : evc_yaml_read_string(yaml, value, field, target);
+}
+
 static int
 read_property(struct evc_yaml *yaml, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
               struct evc_config_property *property)
@@ -95,9 +142,10 @@ evc_config_check_queue(const struct evc_config *config, struct evc_error *error)
     bool is_kafka = evc_config_is_kafka(config);
 
     if (is_kafka && !config->queue.brokers) {
-        return evc_error_set(error, EVC_E_CONFIG,
-                             "%s:%u: queue lacks \"brokers\", which kind kafka needs (host:port,…)",
-                             config->file, config->queue.line);
+        return evc_error_set(
+            error, EVC_E_CONFIG,
+            "%s:%u: queue: \"brokers\" is missing, which kind kafka needs (host:port,…)",
+            config->file, config->queue.line);
     }
     if (!is_kafka && (config->queue.brokers || config->queue.properties.count > 0 ||
                       config->queue.topic.count > 0 || config->queue.replication > 0 ||

@@ -9,6 +9,10 @@
 EVC_MUST_USE int evc_config_read_kind(struct evc_yaml *yaml, yaml_node_t *value,
                                       const struct evc_yaml_field *field, void *target);
 
+/** host:port,host:port,… as it stands, into a char *. */
+EVC_MUST_USE int evc_config_read_brokers(struct evc_yaml *yaml, yaml_node_t *value,
+                                         const struct evc_yaml_field *field, void *target);
+
 /** Any names and their values, into a struct evc_config_properties. Whether librdkafka or Kafka
  * knows them is not asked here. */
 EVC_MUST_USE int evc_config_read_properties(struct evc_yaml *yaml, yaml_node_t *value,

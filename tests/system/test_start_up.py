@@ -39,8 +39,18 @@ MISTAKES = [
     ("cache: test", "cache: te st", 1, ['"te st"', "letters, digits"]),
     ("cache: test", "cach: test", 1, ['"cach"', 'did you mean "cache"?']),
     ("cache: test\n", "", 1, ['"cache" is missing']),
-    ("kind: embedded", "kind: kafka", 2, ['lacks "brokers"', "host:port"]),
+    ("kind: embedded", "kind: kafka", 2, ['"brokers" is missing', "host:port"]),
     ("kind: embedded", "kind: embedded, brokers: h:1", 2, ["brokers", "for kind kafka only"]),
+    ("kind: embedded", "kind: kafka, brokers: 'h:1,h'", 2, ["queue.brokers: ", '"h"', "host:port,host:port"]),
+    ("kind: embedded", "kind: kafka, brokers: h:1,\n  properties: {linger.mss: 5}", 3,
+     ["queue.properties.linger.mss: ", "not a property of librdkafka"]),
+    ("kind: embedded", "kind: kafka, brokers: h:1,\n  properties: {client.id: x,\n  linger.ms: 9999999}", 4,
+     ["queue.properties.linger.ms: ", "outside allowed range"]),
+    ("kind: embedded", "kind: kafka, brokers: h:1,\n  properties: {group.id: x}", 3, ["group.id: is set by evcache"]),
+    ("kind: embedded", "kind: kafka, brokers: h:1,\n  properties: {acks: 1}", 2, ["queue.properties", "acks"]),
+    ("kind: embedded", "kind: kafka, brokers: h:1,\n  properties: {session.timeout.ms: 900000}", 2,
+     ["queue.properties", "max.poll.interval.ms"]),
+    ("run/queue", '"run\\e[31m"', 2, ["queue.path: ", "\\x1b[31m", "control character"]),
     ("kind: embedded", "kind: files", 2, ['"files"', "allowed are embedded and kafka"]),
     ("partitions: 4", "partitions: 0", 2, ["queue.partitions: 0", "1 to 256"]),
     ("partitions: 4", "partitions: many", 2, ['"many"', "whole number"]),
@@ -183,11 +193,14 @@ def test_check_config__mistake__file_line_and_what_is_allowed(tmp_path, good, ba
     assert len(done.stderr.splitlines()) == 1
     for word in words:
         assert word in done.stderr
+    assert done.stderr.rstrip("\n").isprintable()
 
 
 def test_check_config__no_file_or_no_text__one_line(tmp_path):
     done = run("check-config", tmp_path / "none.yaml")
     assert done.returncode == 1 and "none.yaml" in done.stderr and len(done.stderr.splitlines()) == 1
+    done = run("check-config", tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path}: cannot be read: Is a directory\n")
     for text in ("", "just words\n", "- a\n- b\n", "\x00\x01", "a: &a [*a]\n", "cache: !!binary x\n" + "[" * 2000):
         path = tmp_path / "cache.yaml"
         path.write_text(text)

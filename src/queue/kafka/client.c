@@ -110,7 +110,7 @@ set_property(rd_kafka_conf_t *conf, const struct evc_kafka_property *property,
 
     if (is_ours(property->name)) {
         return evc_error_set(error, EVC_E_CONFIG,
-                             "queue.properties: %s is set by evcache and cannot be changed",
+                             "queue.properties.%s: is set by evcache and cannot be changed",
                              property->name);
     }
     switch (rd_kafka_conf_set(conf, property->name, property->value, why, sizeof(why))) {
@@ -118,12 +118,13 @@ set_property(rd_kafka_conf_t *conf, const struct evc_kafka_property *property,
         return EVC_OK;
     case RD_KAFKA_CONF_UNKNOWN:
         return evc_error_set(error, EVC_E_CONFIG,
-                             "queue.properties: %s is not a property of librdkafka %s",
+                             "queue.properties.%s: is not a property of librdkafka %s",
                              property->name, rd_kafka_version_str());
     case RD_KAFKA_CONF_INVALID:
         break;
     }
-    return evc_error_set(error, EVC_E_CONFIG, "queue.properties: %s: %s", property->name, why);
+    why[strcspn(why, "\n")] = '\0';
+    return evc_error_set(error, EVC_E_CONFIG, "queue.properties.%s: %s", property->name, why);
 }
 
 /** librdkafka's own words; they say what an error code cannot. */
@@ -182,18 +183,50 @@ evc_kafka_client(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **ret,
 static const char *const admin_defaults[] = {"socket.nagle.disable", "true", NULL};
 
 int
-evc_kafka_check_properties(const struct evc_kafka_options *options, struct evc_error *error)
+evc_kafka_check_property(const struct evc_kafka_property *property, struct evc_error *error)
 {
-    struct evc_kafka_settings settings = {.options = *options};
-    /* As a producer has them: what does not go together with its own is found here already. */
-    rd_kafka_conf_t *conf = evc_kafka_conf(&settings, evc_kafka_producer_defaults, error);
-    rd_kafka_t *client = NULL;
-    int rc = conf ? evc_kafka_client(RD_KAFKA_PRODUCER, conf, &client, error) : EVC_E_CONFIG;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int rc = set_property(conf, property, error);
 
+    rd_kafka_conf_destroy(conf);
+    return rc;
+}
+
+/** As a client of one type has them: what does not go together with our own, or among them, is
+ * found when it is made. */
+static int
+check_client(const struct evc_kafka_settings *settings, rd_kafka_type_t type,
+             const char *const *defaults, struct evc_error *error)
+{
+    rd_kafka_conf_t *conf = evc_kafka_conf(settings, defaults, error);
+    rd_kafka_t *client = NULL;
+    int rc;
+
+    if (!conf) {
+        return EVC_E_CONFIG;
+    }
+    /* Only a consumer has one; it never joins. */
+    if (type == RD_KAFKA_CONSUMER &&
+        rd_kafka_conf_set(conf, "group.id", settings->options.group_prefix, NULL, 0) !=
+            RD_KAFKA_CONF_OK) {
+        rd_kafka_conf_destroy(conf);
+        return evc_error_set(error, EVC_E_CONFIG, "group %s: librdkafka does not take the name",
+                             settings->options.group_prefix);
+    }
+    rc = evc_kafka_client(type, conf, &client, error);
     if (rc == EVC_OK) {
         rd_kafka_destroy(client); /* it has not waited for a broker */
     }
     return rc;
+}
+
+int
+evc_kafka_check_properties(const struct evc_kafka_options *options, struct evc_error *error)
+{
+    struct evc_kafka_settings settings = {.options = *options};
+    int rc = check_client(&settings, RD_KAFKA_PRODUCER, evc_kafka_producer_defaults, error);
+
+    return rc ? rc : check_client(&settings, RD_KAFKA_CONSUMER, evc_kafka_consumer_defaults, error);
 }
 
 /* --- the topic --- */

@@ -31,8 +31,9 @@ void evc_kafka_settings_finish(struct evc_kafka_settings *settings); /* safe aft
 rd_kafka_conf_t *evc_kafka_conf(const struct evc_kafka_settings *settings,
                                 const char *const *defaults, struct evc_error *error);
 
-/** Those of a producer (producer.c). */
+/** Those of a producer (producer.c) and of a consumer (consumer.c). */
 extern const char *const evc_kafka_producer_defaults[];
+extern const char *const evc_kafka_consumer_defaults[];
 
 /** Makes a client; takes conf, also when it fails. */
 EVC_MUST_USE int evc_kafka_client(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **ret,

@@ -38,7 +38,7 @@ enum {
     CONSUMER_DESTROYS_SAFELY = 0x02030000, /* version 2.3 */
 };
 
-static const char *const consumer_defaults[] = {
+const char *const evc_kafka_consumer_defaults[] = {
     "enable.auto.commit",
     "false",
     "enable.auto.offset.store",
@@ -285,7 +285,8 @@ static int
 client_make(struct evc_kafka_consumer *consumer, struct evc_error *error)
 {
     static const uint64_t one = 1;
-    rd_kafka_conf_t *conf = evc_kafka_conf(&consumer->kafka->settings, consumer_defaults, error);
+    rd_kafka_conf_t *conf =
+        evc_kafka_conf(&consumer->kafka->settings, evc_kafka_consumer_defaults, error);
     char why[256];
     int rc;
 

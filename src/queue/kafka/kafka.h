@@ -38,7 +38,13 @@ struct evc_kafka_options {
 EVC_MUST_USE int evc_queue_kafka_open(const struct evc_kafka_options *options,
                                       struct evc_queue **ret, struct evc_error *error);
 
-/** Whether librdkafka would take the options' properties. 0 or EVC_E_CONFIG; reaches no broker. */
+/** Whether librdkafka knows the property and takes its value, and it is not ours to set. 0 or
+ * EVC_E_CONFIG. */
+EVC_MUST_USE int evc_kafka_check_property(const struct evc_kafka_property *property,
+                                          struct evc_error *error);
+
+/** Whether a producer and a consumer could be made with all of the options' properties. 0 or
+ * EVC_E_CONFIG; waits for no broker. */
 EVC_MUST_USE int evc_kafka_check_properties(const struct evc_kafka_options *options,
                                             struct evc_error *error);
 

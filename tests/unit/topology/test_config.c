@@ -185,6 +185,27 @@ static const struct mistake {
      "2: queue.properties.linger.ms: must be a single value"},
     {HEAD "queue: {kind: kafka, path: q, managed: maybe}\n",
      "2: queue.managed: \"maybe\" is not known; allowed are false, true"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: host}\n",
+     "2: queue.brokers: address \"host\" must be host:port or [IPv6]:port; brokers are "
+     "host:port,host:port without blanks"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: 'a:1,host:'}\n",
+     "2: queue.brokers: address \"host:\" needs a port from 1 to 65535; brokers are "
+     "host:port,host:port without blanks"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: 'a:1,host:99999'}\n",
+     "2: queue.brokers: address \"host:99999\" needs a port from 1 to 65535; brokers are "
+     "host:port,host:port without blanks"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: 'a:1, b:2'}\n",
+     "2: queue.brokers: address \" b:2\" must be host:port or [IPv6]:port; brokers are "
+     "host:port,host:port without blanks"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: 'a:1,,b:2'}\n",
+     "2: queue.brokers: has an empty entry; brokers are host:port,host:port"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: 'a:1,'}\n",
+     "2: queue.brokers: has an empty entry; brokers are host:port,host:port"},
+    {HEAD "queue: {kind: kafka, path: q, brokers: [a:1, b:2]}\n",
+     "2: queue.brokers: must be one text: \"host:port,host:port\""},
+    {HEAD "queue: {kind: kafka, path: q, brokers: SSL://a:1}\n",
+     "2: queue.brokers: address \"SSL://a:1\" must be host:port or [IPv6]:port; brokers are "
+     "host:port,host:port without blanks"},
     {HEAD "queue: {kind: file, path: q}\n",
      "2: queue.kind: \"file\" is not known; allowed are embedded and kafka"},
     {HEAD "queue: {kind: embedded}\n", "2: queue: \"path\" is missing"},

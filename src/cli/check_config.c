@@ -2,13 +2,13 @@
 /* `evcache check-config FILE`: reads the configuration as every process would, and says what it
  * means. */
 #include <stdio.h>
-#include <string.h>
 
+#include "cli/options.h"
 #include "cli/verbs.h"
 #include "daemon/storage.h"
 #include "topology/config.h"
 
-static const char usage[] =
+static const char help[] =
     "usage: evcache check-config FILE\n"
     "\n"
     "Reads FILE as every process of the cache would. Prints what it describes and exits 0, or\n"
@@ -66,18 +66,15 @@ print_map(const struct evc_config *config)
 int
 evc_cli_check_config(int argc, char **argv)
 {
+    struct evc_cli_options options;
     struct evc_config *config;
     struct evc_error error;
+    int result;
 
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(usage, stdout);
-        return EVC_EXIT_OK;
+    if (!evc_cli_options_parse(argc, argv, EVC_CLI_TAKE_FILE, help, &options, &result)) {
+        return result;
     }
-    if (argc != 2 || argv[1][0] == '-') {
-        fputs(usage, stderr);
-        return EVC_EXIT_USAGE;
-    }
-    if (evc_config_load(argv[1], &config, &error) != EVC_OK) {
+    if (evc_config_load(options.config, &config, &error) != EVC_OK) {
         fprintf(stderr, "%s\n", error.text);
         return EVC_EXIT_FAILURE;
     }

@@ -266,7 +266,7 @@ take_arguments(struct evc_cli_options *options, unsigned take, int argc, char **
     if (optind < argc) {
         return evc_cli_misuse(options->verb, "'%s' is one argument too many", argv[optind]);
     }
-    if (options->config == NULL) {
+    if (options->config == NULL || options->config[0] == '\0') {
         return evc_cli_misuse(options->verb, "which configuration? %s",
                               (take & EVC_CLI_TAKE_FILE) != 0 ? "Name its FILE"
                                                               : "Say --config FILE");
@@ -339,6 +339,23 @@ evc_cli_options_parse(int argc, char **argv, unsigned take, const char *help,
     return *ret_exit == EVC_EXIT_OK;
 }
 
+/** The region that was named, and whether it has the zone that was. */
+static int
+find_place(const struct evc_cli_options *options, const struct evc_config *config,
+           unsigned *ret_region, struct evc_error *error)
+{
+    unsigned region, zone;
+    int status = evc_config_region_find(config, options->region, &region, error);
+
+    if (status == EVC_OK && options->zone != NULL) {
+        status = evc_config_zone_find(&config->regions[region], options->zone, &zone, error);
+    }
+    if (status == EVC_OK) {
+        *ret_region = region;
+    }
+    return status;
+}
+
 bool
 evc_cli_config_load(const struct evc_cli_options *options, struct evc_config **ret_config,
                     unsigned *ret_region, int *ret_exit)
@@ -350,8 +367,7 @@ evc_cli_config_load(const struct evc_cli_options *options, struct evc_config **r
         *ret_exit = evc_cli_fail(options->verb, "%s", error.text);
         return false;
     }
-    if (ret_region != NULL &&
-        evc_config_region_find(config, options->region, ret_region, &error) != 0) {
+    if (ret_region != NULL && find_place(options, config, ret_region, &error) != EVC_OK) {
         *ret_exit = evc_cli_misuse(options->verb, "%s", error.text);
         evc_config_destroy(config);
         return false;

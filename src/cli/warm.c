@@ -66,18 +66,6 @@ struct plan {
 
 /* --- which zones --- */
 
-static bool
-find_zone(const struct evc_config_region *region, const char *name, unsigned *ret)
-{
-    for (unsigned z = 0; z < region->zones_count; z++) {
-        if (strcmp(region->zones[z].name, name) == 0) {
-            *ret = z;
-            return true;
-        }
-    }
-    return false;
-}
-
 /** An enum evc_exit; a mistake is told. */
 static int
 take_from(const struct evc_cli_options *options, struct plan *plan)
@@ -98,8 +86,9 @@ take_from(const struct evc_cli_options *options, struct plan *plan)
     if (evc_config_region_find(plan->config, name, &plan->from_region, &error) != EVC_OK) {
         return evc_cli_misuse("warm", "--from: %s", error.text);
     }
-    if (zone && !find_zone(&plan->config->regions[plan->from_region], zone, &plan->from_zone)) {
-        return evc_cli_misuse("warm", "--from: region %s has no zone %s", name, zone);
+    if (zone && evc_config_zone_find(&plan->config->regions[plan->from_region], zone,
+                                     &plan->from_zone, &error) != EVC_OK) {
+        return evc_cli_misuse("warm", "--from: %s", error.text);
     }
     plan->has_from_zone = zone != NULL;
     return EVC_EXIT_OK;
@@ -109,12 +98,12 @@ static int
 make_plan(const struct evc_cli_options *options, struct plan *plan)
 {
     const struct evc_config_region *region = &plan->config->regions[plan->region];
+    struct evc_error error;
 
-    if (options->zone) {
-        plan->has_zone = find_zone(region, options->zone, &plan->zone);
-        if (!plan->has_zone) {
-            return evc_cli_misuse("warm", "region %s has no zone %s", region->name, options->zone);
-        }
+    plan->has_zone = options->zone != NULL;
+    if (options->zone &&
+        evc_config_zone_find(region, options->zone, &plan->zone, &error) != EVC_OK) {
+        return evc_cli_misuse("warm", "%s", error.text);
     }
     return take_from(options, plan);
 }

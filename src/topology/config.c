@@ -600,25 +600,47 @@ evc_config_destroy(struct evc_config *config)
 
 /* --- questions --- */
 
+/** Appends to the names there are; those without room are left out. */
+static void
+add_name(char names[EVC_ERROR_TEXT_BYTES / 2], const char *name)
+{
+    size_t len = strlen(names);
+
+    snprintf(names + len, EVC_ERROR_TEXT_BYTES / 2 - len, "%s%s", len > 0 ? ", " : "", name);
+}
+
 int
 evc_config_region_find(const struct evc_config *config, const char *name, unsigned *ret_index,
                        struct evc_error *error)
 {
     char names[EVC_ERROR_TEXT_BYTES / 2] = "";
-    size_t len = 0;
 
     for (unsigned i = 0; i < config->regions_count; i++) {
         if (strcmp(config->regions[i].name, name) == 0) {
             *ret_index = i;
             return EVC_OK;
         }
-        if (len < sizeof(names)) {
-            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
-                                    config->regions[i].name);
-        }
+        add_name(names, config->regions[i].name);
     }
-    return evc_error_set(error, EVC_E_NOT_FOUND, "no region %s in %s; it has %s", name,
+    return evc_error_set(error, EVC_E_NOT_FOUND, "no region \"%.80s\" in %s; it has %s", name,
                          config->file, names);
+}
+
+int
+evc_config_zone_find(const struct evc_config_region *region, const char *name, unsigned *ret_index,
+                     struct evc_error *error)
+{
+    char names[EVC_ERROR_TEXT_BYTES / 2] = "";
+
+    for (unsigned i = 0; i < region->zones_count; i++) {
+        if (strcmp(region->zones[i].name, name) == 0) {
+            *ret_index = i;
+            return EVC_OK;
+        }
+        add_name(names, region->zones[i].name);
+    }
+    return evc_error_set(error, EVC_E_NOT_FOUND, "no zone \"%.80s\" in region %s; it has %s", name,
+                         region->name, names);
 }
 
 enum evc_policy

@@ -167,6 +167,10 @@ void evc_config_destroy(struct evc_config *config);
 EVC_MUST_USE int evc_config_region_find(const struct evc_config *config, const char *name,
                                         unsigned *ret_index, struct evc_error *error);
 
+/** The same of a region's zone. */
+EVC_MUST_USE int evc_config_zone_find(const struct evc_config_region *region, const char *name,
+                                      unsigned *ret_index, struct evc_error *error);
+
 /** First matching prefix wins; EVC_POLICY_COPY when none does, and for canaries. */
 enum evc_policy evc_config_policy_of(const struct evc_config *config, const char *key,
                                      size_t key_len);

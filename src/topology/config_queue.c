@@ -136,6 +136,29 @@ evc_config_read_properties(struct evc_yaml *yaml, yaml_node_t *value,
     return rc;
 }
 
+static int
+refuse_kafka_settings(const struct evc_config *config, struct evc_error *error)
+{
+    const struct {
+        const char *name;
+        bool is_given;
+    } settings[] = {
+        {"brokers", config->queue.brokers != NULL},
+        {"managed", config->queue.is_managed},
+        {"replication", config->queue.replication > 0},
+        {"properties", config->queue.properties.count > 0},
+        {"topic", config->queue.topic.count > 0},
+    };
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        if (settings[i].is_given) {
+            return evc_error_set(error, EVC_E_CONFIG, "%s:%u: queue.%s: is for kind kafka only",
+                                 config->file, config->queue.line, settings[i].name);
+        }
+    }
+    return EVC_OK;
+}
+
 int
 evc_config_check_queue(const struct evc_config *config, struct evc_error *error)
 {
@@ -147,16 +170,7 @@ evc_config_check_queue(const struct evc_config *config, struct evc_error *error)
             "%s:%u: queue: \"brokers\" is missing, which kind kafka needs (host:port,…)",
             config->file, config->queue.line);
     }
-    if (!is_kafka && (config->queue.brokers || config->queue.properties.count > 0 ||
-                      config->queue.topic.count > 0 || config->queue.replication > 0 ||
-                      config->queue.is_managed)) {
-        return evc_error_set(
-            error, EVC_E_CONFIG,
-            "%s:%u: queue: brokers, managed, replication, properties and topic are for "
-            "kind kafka only",
-            config->file, config->queue.line);
-    }
-    return EVC_OK;
+    return is_kafka ? EVC_OK : refuse_kafka_settings(config, error);
 }
 
 bool

@@ -83,26 +83,6 @@ zone_init(struct evc_topology *topology, unsigned index, const struct evc_config
     return ring_init(zone, error);
 }
 
-/** Checks that the region has a zone of this name. */
-static int
-check_zone_name(const struct evc_config_region *region, const char *name, struct evc_error *error)
-{
-    char names[EVC_ERROR_TEXT_BYTES / 2] = "";
-    size_t len = 0;
-
-    for (unsigned i = 0; i < region->zones_count; i++) {
-        if (!name || strcmp(region->zones[i].name, name) == 0) {
-            return EVC_OK;
-        }
-        if (len < sizeof(names)) {
-            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
-                                    region->zones[i].name);
-        }
-    }
-    return evc_error_set(error, EVC_E_NOT_FOUND, "no zone %s in region %s; it has %s", name,
-                         region->name, names);
-}
-
 /** Adds the region's zones of one state. */
 static int
 add_zones(struct evc_topology *topology, const struct evc_config_region *region,
@@ -146,6 +126,7 @@ evc_topology_create(const struct evc_config *config, unsigned region_index, cons
 {
     const struct evc_config_region *region = &config->regions[region_index];
     struct evc_topology *topology = calloc(1, sizeof(*topology));
+    unsigned local; /* among the configuration's, of which drained ones are left out here */
     int rc;
 
     if (!topology) {
@@ -154,7 +135,7 @@ evc_topology_create(const struct evc_config *config, unsigned region_index, cons
     topology->config = config;
     topology->region = region_index;
     topology->refs = 1;
-    rc = check_zone_name(region, local_zone, error);
+    rc = local_zone ? evc_config_zone_find(region, local_zone, &local, error) : EVC_OK;
     if (rc == EVC_OK) {
         topology->zones = calloc(region->zones_count, sizeof(*topology->zones));
         rc = topology->zones ? EVC_OK : evc_error_set(error, EVC_E_NOMEM, "out of memory");

@@ -206,6 +206,15 @@ def test_up__file_missing__one_line(tmp_path):
     (["status", "-xyz", "--json"], 2, "-x is no option of it"),
     (["bench", "--nosuch"], 2, "--nosuch is no option of it"),
     (["bench", "--keys"], 2, "--keys needs a value"),
+    (["status", "--config", ""], 2, "which configuration? Say --config FILE"),
+    (["check-config"], 2, "which configuration? Name its FILE"),
+    (["check-config", ""], 2, "which configuration? Name its FILE"),
+    (["check-config", "--json", "x"], 2, "--json is no option of it"),
+    (["check-config", "x", "y"], 2, "'y' is one argument too many"),
+    (["check-config", "--help"], 0, "usage: evcache check-config FILE"),
+    (["\x1b[31m"], 2, "there is no verb '\\x1b[31m'"),
+    (["check-config", "\x1b[31m"], 1, "\\x1b[31m: cannot be read"),
+    (["status", "--log\n\x1b"], 2, "--log\\x0a\\x1b is no option of it"),
     (["status", "--config", "x", "y"], 2, "'y' is one argument too many"),
 ])
 def test_cli__arguments__exit_status_and_words(arguments, code, text):
@@ -213,6 +222,7 @@ def test_cli__arguments__exit_status_and_words(arguments, code, text):
     assert done.returncode == code
     assert text in done.stdout + done.stderr
     assert (done.stderr == "") == (code == 0)
+    assert done.stderr.replace("\n", "").isprintable()
 
 
 def test_cli__unknown_region_and_index__named(config):

@@ -244,7 +244,7 @@ def test_verify__a_zone_being_filled__is_shown_and_not_judged_and_a_silent_node_
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--region", "x"], "no region x in {path}; it has virginia, oregon"),
+    (["--region", "x"], 'no region "x" in {path}; it has virginia, oregon'),
     (["--memory", "12"], "--memory is a size from 256KiB to 64GiB, not '12'"),
     (["--memory", "1KiB"], "--memory is a size from 256KiB to 64GiB, not '1KiB'"),
     (["--lag", "2"], "--lag is a duration from 0ms to 1h, not '2'"),

@@ -169,8 +169,9 @@ def test_warm__a_node_does_not_answer__exit_3_names_it(system):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--region", "virginia"], "which zone? None of virginia is write_only; say --zone NAME"),
-    (["--region", "virginia", "--zone", "x"], "region virginia has no zone x"),
-    (["--region", "virginia", "--zone", "virginia-a", "--from", "virginia/x"], "--from: region virginia has no zone x"),
+    (["--region", "virginia", "--zone", "x"], 'no zone "x" in region virginia; it has virginia-a, virginia-b'),
+    (["--region", "virginia", "--zone", "virginia-a", "--from", "virginia/x"],
+     '--from: no zone "x" in region virginia; it has virginia-a, virginia-b'),
     (["--region", "virginia", "--zone", "virginia-a", "--from", "virginia/virginia-a"],
      "a zone cannot be filled from itself"),
     (["--region", "virginia", "--rate", "0"], "--rate is a number of items a second from 1 to 10000000, not '0'"),

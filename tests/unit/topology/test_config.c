@@ -368,7 +368,7 @@ test_config__no_file__is_an_error_with_its_name(void **state)
 }
 
 static void
-test_config__unknown_region__lists_those_there_are(void **state)
+test_config__unknown_region_or_zone__lists_those_there_are(void **state)
 {
     struct evc_config *config;
     struct evc_error error;
@@ -379,7 +379,12 @@ test_config__unknown_region__lists_those_there_are(void **state)
     assert_int_equal(evc_config_load(path, &config, &error), EVC_OK);
     assert_int_equal(evc_config_region_find(config, "virginia", &index, &error), EVC_OK);
     assert_int_equal(evc_config_region_find(config, "mars", &index, &error), EVC_E_NOT_FOUND);
-    assert_non_null(strstr(error.text, "virginia"));
+    assert_non_null(strstr(error.text, "no region \"mars\" in "));
+    assert_non_null(strstr(error.text, "; it has virginia"));
+    assert_int_equal(evc_config_zone_find(&config->regions[0], "a", &index, &error), EVC_OK);
+    assert_int_equal(evc_config_zone_find(&config->regions[0], "", &index, &error),
+                     EVC_E_NOT_FOUND);
+    assert_string_equal(error.text, "no zone \"\" in region virginia; it has a");
     evc_config_destroy(config);
 }
 
@@ -466,7 +471,7 @@ main(void)
         CASE(test_config__address_used_twice__names_both_uses),
         CASE(test_config__second_document__is_refused_not_ignored),
         CASE(test_config__no_file__is_an_error_with_its_name),
-        CASE(test_config__unknown_region__lists_those_there_are),
+        CASE(test_config__unknown_region_or_zone__lists_those_there_are),
         CASE(test_config__acknowledgement__counts_zones),
         CASE(test_config__every_setting__is_in_the_documentation),
     };

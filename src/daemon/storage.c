@@ -149,6 +149,11 @@ int
 evc_storage_open_queue(const struct evc_config *config, unsigned region, struct evc_queue **ret,
                        struct evc_error *error)
 {
+    int status = evc_storage_check(config, error);
+
+    if (status != EVC_OK) {
+        return status;
+    }
     return evc_config_is_kafka(config)
                ? evc_storage_with_kafka(config, region, open_kafka, ret, error)
                : open_embedded(config, region, ret, error);

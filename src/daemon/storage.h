@@ -25,8 +25,8 @@ EVC_MUST_USE int evc_storage_check(const struct evc_config *config, struct evc_e
 
 /**
  * The region's queue, <queue.path>/<region>, with a group for every region: the others are
- * destinations, the own name is the repair group. 0 or a status, with *error naming setting and
- * path.
+ * destinations, the own name is the repair group. What evc_storage_check refuses is not opened. 0
+ * or a status, with *error naming setting and path.
  */
 EVC_MUST_USE int evc_storage_open_queue(const struct evc_config *config, unsigned region,
                                         struct evc_queue **ret, struct evc_error *error);

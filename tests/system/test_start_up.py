@@ -221,6 +221,16 @@ def test_start__mistake_in_the_configuration__every_verb_says_it(tmp_path, verb)
 
 
 @pytest.mark.parametrize("verb", ["proxy", "relay"])
+def test_start__property_that_only_a_consumer_refuses__said_by_both_with_the_line(tmp_path, verb):
+    path = tmp_path / "cache.yaml"
+    queue = f"queue:\n  kind: kafka\n  path: {tmp_path}/q\n  brokers: h:1\n  properties: {{session.timeout.ms: 900000}}"
+    path.write_text(CONFIG.replace("queue: {kind: embedded, path: run/queue, partitions: 4}", queue))
+    done = run(verb, "--config", path, "--region", "virginia")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"evcache {verb}: {path}:3: queue.properties: ") and "max.poll.interval.ms" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["proxy", "relay"])
 @pytest.mark.parametrize("place,words", [
     (["--region", "x"], 'no region "x" in '),
     (["--region", "virginia", "--zone", "x"], 'no zone "x" in region virginia; it has a, b'),

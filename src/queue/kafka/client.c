@@ -215,7 +215,7 @@ check_client(const struct evc_kafka_settings *settings, rd_kafka_type_t type,
     }
     rc = evc_kafka_client(type, conf, &client, error);
     if (rc == EVC_OK) {
-        rd_kafka_destroy(client); /* it has not waited for a broker */
+        rd_kafka_destroy(client);
     }
     return rc;
 }
@@ -224,8 +224,10 @@ int
 evc_kafka_check_properties(const struct evc_kafka_options *options, struct evc_error *error)
 {
     struct evc_kafka_settings settings = {.options = *options};
-    int rc = check_client(&settings, RD_KAFKA_PRODUCER, evc_kafka_producer_defaults, error);
+    int rc;
 
+    settings.options.brokers = ""; /* none is looked for, nor its name */
+    rc = check_client(&settings, RD_KAFKA_PRODUCER, evc_kafka_producer_defaults, error);
     return rc ? rc : check_client(&settings, RD_KAFKA_CONSUMER, evc_kafka_consumer_defaults, error);
 }
 

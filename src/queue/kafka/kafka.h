@@ -44,7 +44,7 @@ EVC_MUST_USE int evc_kafka_check_property(const struct evc_kafka_property *prope
                                           struct evc_error *error);
 
 /** Whether a producer and a consumer could be made with all of the options' properties. 0 or
- * EVC_E_CONFIG; waits for no broker. */
+ * EVC_E_CONFIG; reaches no broker. */
 EVC_MUST_USE int evc_kafka_check_properties(const struct evc_kafka_options *options,
                                             struct evc_error *error);
 

@@ -31,7 +31,7 @@ void evc_kafka_settings_finish(struct evc_kafka_settings *settings); /* safe aft
 rd_kafka_conf_t *evc_kafka_conf(const struct evc_kafka_settings *settings,
                                 const char *const *defaults, struct evc_error *error);
 
-/** Those of a producer (producer.c) and of a consumer (consumer.c). */
+/** Those of a producer (producer.c) and of a consumer (member.c). */
 extern const char *const evc_kafka_producer_defaults[];
 extern const char *const evc_kafka_consumer_defaults[];
 

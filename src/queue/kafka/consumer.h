@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A consumer on Kafka, shared by consumer.c (the group, records, positions) and commit.c (what
- * leaves for the brokers). Private to them: others see queue.h. Thread: the consumer's.
+ * A consumer on Kafka, shared by consumer.c (records, positions), member.c (the group, partitions,
+ * the client) and commit.c (what leaves for the brokers). Private to them: others see queue.h.
+ * Thread: the consumer's.
  */
 #ifndef EVC_QUEUE_KAFKA_CONSUMER_H
 #define EVC_QUEUE_KAFKA_CONSUMER_H
@@ -54,6 +55,30 @@ kafka_part_of(struct evc_kafka_consumer *consumer, int32_t partition)
     }
     return &consumer->parts[partition];
 }
+
+/* --- member.c --- */
+
+/** Makes the client. EVC_E_CONFIG, EVC_E_SYS; *error may be NULL. */
+EVC_MUST_USE int evc_kafka_member_make(struct evc_kafka_consumer *consumer,
+                                       struct evc_error *error);
+
+/** Joins the group; its partitions come while it polls. EVC_E_SYS; *error may be NULL. */
+EVC_MUST_USE int evc_kafka_member_subscribe(struct evc_kafka_consumer *consumer,
+                                            struct evc_error *error);
+
+/** Gives everything back: records handed out, partitions, the client. Safe without one. */
+void evc_kafka_member_drop(struct evc_kafka_consumer *consumer);
+
+/** Makes a broken client anew, once in KAFKA_CONSUMER_RETRY_MS; the group gives back what it gave.
+ */
+void evc_kafka_member_mend(struct evc_kafka_consumer *consumer);
+
+/** Takes up what the group's commits say of the partitions of the list, and sets their offsets.
+ * False: that cannot be read now. */
+EVC_MUST_USE bool evc_kafka_member_take_up(struct evc_kafka_consumer *consumer,
+                                           rd_kafka_topic_partition_list_t *list);
+
+/* --- commit.c --- */
 
 /** Sends all that is dirty in one request, unless one is on its way or a failed one waits. */
 void evc_kafka_commits_send(struct evc_kafka_consumer *consumer);

@@ -68,6 +68,7 @@ void
 evc_feed_source_init(struct evc_feed_source *source, struct evc_journal *journal)
 {
     source->journal = journal;
+    source->wants_room = false;
     for (unsigned i = 0; i < EVC_PARTITION_MAX; i++) {
         source->owes_gap[i] = evc_journal_next_seq(journal, i) > 1;
     }
@@ -216,5 +217,6 @@ evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t n
         }
     }
     evc_journal_untake(source->journal);
+    source->wants_room = evc_journal_make_room(source->journal);
     return rc;
 }

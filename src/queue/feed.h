@@ -22,6 +22,7 @@ struct evc_feed_part;
 /** A journal that is fed, and where numbers were skipped that no record has shown yet. */
 struct evc_feed_source {
     struct evc_journal *journal;
+    bool wants_room; /* evc_journal_make_room could do more */
     bool owes_gap[EVC_PARTITION_MAX];
 };
 
@@ -51,9 +52,9 @@ EVC_MUST_USE int evc_feed_grow(struct evc_feed *feed, unsigned partition_count);
 void evc_feed_source_init(struct evc_feed_source *source, struct evc_journal *journal);
 
 /**
- * One round. now_us: Unix microseconds; *ret: what was fed, also after a failure. 0 (and no event:
- * nothing was ready), or EVC_E_FULL, EVC_E_SYS…: some was not fed and is taken again in the next
- * round; *error (may be NULL) says why.
+ * One round, after which the journal makes room. now_us: Unix microseconds; *ret: what was fed,
+ * also after a failure. 0 (and no event: nothing was ready), or EVC_E_FULL, EVC_E_SYS…: some was
+ * not fed and is taken again in the next round; *error (may be NULL) says why.
  */
 EVC_MUST_USE int evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source,
                                 uint64_t now_us, struct evc_feed_count *ret,

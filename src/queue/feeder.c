@@ -31,6 +31,11 @@ enum {
     FEEDER_FULL_EVENTS = 4096,
     FEEDER_FILLING_SHARE = 8, /* of a journal, so much of it is used */
     FEEDER_LOOK_MS = 100, /* looks also without being rung: what was settled frees the journal */
+    /* What the queue does not take makes way in the journals, a lot at a time. Their owners give
+     * lots as they write: between two there is a pause. Enough for a ring once around. */
+    FEEDER_LOTS_MAX = 128,
+    FEEDER_LOT_PAUSE_US = 200,
+    FEEDER_ROOM_MS = 10, /* goes on so often between two attempts at a queue that refuses */
     FEEDER_RETRY_MIN_MS = 10,
     FEEDER_RETRY_MAX_MS = 1000,
 };
@@ -49,6 +54,7 @@ struct evc_feeder {
     struct evc_feeder_stats stats;
     /* feeder thread */
     bool is_filling;   /* a journal was, in the last round */
+    bool wants_room;   /* a journal could move more of what waits, once its owner has written */
     bool is_feeding;   /* something was taken in the last round, whatever was refused beside it */
     uint64_t round_us; /* when the last one ended that was followed by a pause */
     struct evc_feed feed;
@@ -79,6 +85,25 @@ journal_is_filling(const struct evc_journal *journal)
 
     evc_journal_stats(journal, &stats);
     return stats.bytes_used > stats.bytes_max / FEEDER_FILLING_SHARE;
+}
+
+/** Goes on with what a round has begun. */
+static void
+make_room(struct evc_feeder *feeder)
+{
+    feeder->wants_room = true;
+    for (unsigned i = 0; i < FEEDER_LOTS_MAX && feeder->wants_room; i++) {
+        feeder->wants_room = false;
+        for (size_t at = 0; at < feeder->source_count; at++) {
+            struct evc_feed_source *source = &feeder->sources[at];
+
+            source->wants_room = source->wants_room && evc_journal_make_room(source->journal);
+            feeder->wants_room |= source->wants_room;
+        }
+        if (feeder->wants_room) {
+            nanosleep(&(struct timespec){.tv_nsec = FEEDER_LOT_PAUSE_US * 1000}, NULL);
+        }
+    }
 }
 
 /**
@@ -112,19 +137,23 @@ feed_all(struct evc_feeder *feeder)
         }
         total += (int)count.events;
     }
+    make_room(feeder);
     feeder->is_feeding = total > 0;
     return first_error != EVC_OK ? first_error : total;
 }
 
-static void
+/** True when it was rung. */
+static bool
 wait_bell(struct evc_feeder *feeder, unsigned timeout_ms)
 {
     struct pollfd bell = {.fd = feeder->bell_fd, .events = POLLIN};
     uint64_t count;
 
-    if (poll(&bell, 1, (int)timeout_ms) > 0) {
-        (void)!read(feeder->bell_fd, &count, sizeof(count)); /* only empties it */
+    if (poll(&bell, 1, (int)timeout_ms) <= 0) {
+        return false;
     }
+    (void)!read(feeder->bell_fd, &count, sizeof(count)); /* only empties it */
+    return true;
 }
 
 /** Nothing was ready: sleeps until it is rung, unless something came meanwhile. */
@@ -138,7 +167,7 @@ sleep_or_feed(struct evc_feeder *feeder)
     (void)atomic_exchange(&feeder->is_asleep, true);
     rc = feed_all(feeder);
     if (rc == 0 && !atomic_load(&feeder->is_stopping)) {
-        wait_bell(feeder, FEEDER_LOOK_MS);
+        (void)wait_bell(feeder, FEEDER_LOOK_MS);
     }
     atomic_store(&feeder->is_asleep, false);
     return rc;
@@ -163,7 +192,14 @@ back_off(struct evc_feeder *feeder)
 
         wait_ms = left_ms < wait_ms ? (unsigned)left_ms : wait_ms;
     }
-    wait_bell(feeder, wait_ms);
+    while (feeder->wants_room && wait_ms > FEEDER_ROOM_MS) {
+        if (wait_bell(feeder, FEEDER_ROOM_MS)) {
+            return;
+        }
+        wait_ms -= FEEDER_ROOM_MS;
+        make_room(feeder);
+    }
+    (void)wait_bell(feeder, wait_ms);
 }
 
 /** events: of the round that has ended; since the one before they have gathered. */

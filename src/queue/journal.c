@@ -31,9 +31,9 @@ count_lost(struct evc_journal *journal, struct evc_slice key)
     journal_add(&journal->header->lost_seen[partition], 1);
 }
 
-/** Fills the ring's end so that the next entry starts at its beginning. */
-static void
-write_pad(struct evc_journal *journal, uint64_t pos, uint64_t bytes)
+void
+evc_journal_write_pad(const struct evc_journal *journal, uint64_t pos, uint64_t bytes,
+                      uint32_t mark)
 {
     struct journal_entry_head *pad = journal_entry_at(journal, pos);
 
@@ -42,22 +42,27 @@ write_pad(struct evc_journal *journal, uint64_t pos, uint64_t bytes)
     journal_set_fed(pad, true);
     pad->flags = 0;
     pad->op = 0;
-    pad->expiry_s = 0;
+    pad->expiry_s = mark;
     pad->version = 0;
     pad->written_us = 0;
     pad->key_len = 0;
     entry_stamp(journal, pad, pos);
 }
 
-/** Whether the ring has room up to end; asks the feeder's tail only when the one last seen is too
+/** Whether an event has room up to end; asks the feeder's tail only when the one last seen is too
  * old. */
 static bool
 has_room(struct evc_journal *journal, uint64_t end)
 {
-    if (end - journal->tail_seen > journal->ring_bytes) {
-        journal->tail_seen = journal_load_acquire(&journal->header->tail);
+    uint64_t lot_room;
+
+    if (end - journal->tail_seen <= journal->bytes_max) {
+        return true;
     }
-    return end - journal->tail_seen <= journal->ring_bytes;
+    /* Before the tail: a lot the tail has passed meanwhile lets an event in, and keeps none out. */
+    lot_room = journal_load(&journal->lot_room);
+    journal->tail_seen = journal_load_acquire(&journal->header->tail);
+    return end - journal->tail_seen <= journal->bytes_max + lot_room;
 }
 
 /** Finds room for an entry; false when the ring is full. */
@@ -72,10 +77,37 @@ find_room(struct evc_journal *journal, uint32_t bytes, uint64_t *ret_pos)
         return false;
     }
     if (start != pos) {
-        write_pad(journal, pos, left);
+        evc_journal_write_pad(journal, pos, left, 0);
     }
     *ret_pos = start;
     return true;
+}
+
+/** The feeder has asked for a lot: as long a one as the room that is kept for it allows, or none.
+ */
+static void
+give_lot(struct evc_journal *journal)
+{
+    uint64_t pos = journal_skip_end(journal, journal->reserve_at);
+    uint64_t left = journal_bytes_to_end(journal, pos);
+    uint64_t start = left < LOT_BYTES_MIN ? pos + left : pos;
+    uint64_t end = journal->reserve_at + journal->ring_bytes - journal->bytes_max;
+
+    journal->tail_seen = journal_load_acquire(&journal->header->tail);
+    end = journal_min(end, journal->tail_seen + journal->ring_bytes);
+    if (end < start + LOT_BYTES_MIN) {
+        return;
+    }
+    end = journal_min(end, start + journal_bytes_to_end(journal, start));
+    end = journal_min(end, start + journal_load(&journal->lot_wanted));
+    if (start != pos) {
+        evc_journal_write_pad(journal, pos, start - pos, 0);
+    }
+    evc_journal_write_pad(journal, start, end - start, LOT_MARK);
+    journal_store_release(&journal->header->head, end);
+    journal_set_lot(journal, start, end - journal->reserve_at);
+    journal->reserve_at = end;
+    journal_store_release(&journal->lot_wanted, 0);
 }
 
 evc_journal_pos
@@ -87,6 +119,9 @@ evc_journal_reserve(struct evc_journal *journal, const struct evc_event *event)
 
     assert(event->key.len >= 1 && event->key.len <= EVC_EVENT_KEY_LEN_MAX);
     assert(event->only < EVC_EVENT_REGIONS_MAX);
+    if (journal_load(&journal->lot_wanted) != 0) {
+        give_lot(journal);
+    }
     if (!find_room(journal, bytes, &pos)) {
         count_lost(journal, event->key);
         return EVC_JOURNAL_POS_NONE;
@@ -106,6 +141,7 @@ evc_journal_reserve(struct evc_journal *journal, const struct evc_event *event)
     journal->reserve_at = pos + bytes;
     journal_store_release(&journal->header->head, journal->reserve_at);
     journal_add(&journal->reserved_total, 1);
+    journal_add(&journal->reserved_bytes, bytes);
     return pos;
 }
 
@@ -144,6 +180,7 @@ evc_journal_cancel(struct evc_journal *journal, evc_journal_pos pos)
     if (pos != EVC_JOURNAL_POS_NONE) {
         leave_pending(journal, pos, OWNER_CANCELLED);
         journal_add(&journal->cancelled_total, 1);
+        journal_add(&journal->cancelled_bytes, journal_entry_at(journal, pos)->bytes);
     }
 }
 
@@ -200,15 +237,6 @@ evc_journal_set_partitions(struct evc_journal *journal, unsigned partition_count
 
 /* --- feeder thread --- */
 
-static bool
-entry_is_over(const struct journal_entry_head *entry)
-{
-    uint8_t owner = journal_owner_of(entry);
-
-    return (owner & OWNER_SETTLED) &&
-           ((owner & OWNER_STATE_MASK) == OWNER_CANCELLED || journal_is_fed(entry));
-}
-
 void
 evc_journal_move_tail(struct evc_journal *journal)
 {
@@ -218,21 +246,15 @@ evc_journal_move_tail(struct evc_journal *journal)
     for (;;) {
         uint64_t pos = journal_skip_end(journal, tail);
 
-        if (pos >= head || !entry_is_over(journal_entry_at(journal, pos))) {
+        if (pos >= head || !journal_entry_is_over(journal_entry_at(journal, pos))) {
             break;
         }
         tail = pos + journal_entry_at(journal, pos)->bytes;
     }
+    if (journal_load(&journal->lot_pos) < tail) { /* it was not used */
+        journal_set_lot(journal, EVC_JOURNAL_POS_NONE, 0);
+    }
     journal_store_release(&journal->header->tail, tail);
-}
-
-/** Whether a released position still waits. After an untake some are fed already, and what lies
- * before the tail may be another entry by now: it is not looked at. */
-static bool
-is_waiting(const struct evc_journal *journal, uint64_t pos)
-{
-    return pos >= journal_load(&journal->header->tail) &&
-           !journal_is_fed(journal_entry_at(journal, pos));
 }
 
 static struct evc_event
@@ -274,7 +296,7 @@ evc_journal_take(struct evc_journal *journal, struct evc_journal_entry *ret)
         uint64_t pos = journal->ready[journal->ready_taken++ & journal->ready_mask];
 
         fetch_ahead(journal, ready_head);
-        if (is_waiting(journal, pos)) {
+        if (journal_is_waiting(journal, pos)) {
             ret->pos = pos;
             ret->event = event_of(journal_entry_at(journal, pos));
             if (journal_load(&journal->oldest_us) == 0) {
@@ -309,7 +331,7 @@ move_ready_tail(struct evc_journal *journal)
     while (journal->ready_tail < journal->ready_taken) {
         uint64_t pos = journal->ready[journal->ready_tail & journal->ready_mask];
 
-        if (is_waiting(journal, pos)) {
+        if (journal_is_waiting(journal, pos)) {
             oldest_us = journal_entry_at(journal, pos)->written_us;
             break;
         }
@@ -329,6 +351,7 @@ evc_journal_fed(struct evc_journal *journal, const evc_journal_pos *pos, size_t 
 
         assert(journal_entry_is_at(entry, pos[i]) && !journal_is_fed(entry));
         journal_set_fed(entry, true);
+        journal->fed_bytes += entry->bytes;
     }
     journal_add(&journal->fed_total, count);
     move_ready_tail(journal);
@@ -370,11 +393,10 @@ evc_journal_stats(const struct evc_journal *journal, struct evc_journal_stats *r
     uint64_t gone = journal_load(&journal->cancelled_total) + fed;
     uint64_t reserved = journal_load(&journal->reserved_total);
 
-    uint64_t tail = journal_load_acquire(&header->tail); /* before head, which is never behind it */
-
     *ret = (struct evc_journal_stats){
-        .bytes_used = journal_load_acquire(&header->head) - tail,
-        .bytes_max = journal->ring_bytes,
+        .bytes_used = journal_bytes_used(journal),
+        .bytes_max = journal->bytes_max,
+        .reserved_total = reserved,
         .events_waiting = reserved > gone ? reserved - gone : 0,
         .oldest_us = journal_load(&journal->oldest_us),
         .replayed_total = journal_load(&header->replayed_total),

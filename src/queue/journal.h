@@ -11,8 +11,9 @@
  *   and, beside that, SETTLED: every zone has spoken, nothing of the write is on its way any more
  *
  * Invariants: an event is in the file before its write leaves for any zone; a PENDING event blocks
- * nobody behind it; the file's tail passes an entry only when it is FED and SETTLED. What a dead
- * process left is replayed: PENDING as REPAIR|UNKNOWN; READY or FED but not SETTLED as
+ * nobody behind it; the file's tail passes an entry only when it is FED and SETTLED, or has moved
+ * to the head: what the queue does not take of one partition may not keep room from the others.
+ * What a dead process left is replayed: PENDING as REPAIR|UNKNOWN; READY or FED but not SETTLED as
  * REPAIR|RESHIP (a zone may lack it and nobody else would notice); READY and SETTLED as it is. No
  * system call and no lock per event: the owner thread stores, the feeder thread loads, through
  * atomics. An event that finds the ring full is counted in lost_total and in the sequence (see
@@ -128,6 +129,14 @@ void evc_journal_fed(struct evc_journal *journal, const evc_journal_pos *pos, si
  */
 uint64_t evc_journal_take_lost(struct evc_journal *journal, uint32_t partition);
 
+/**
+ * Where half of the ring is taken, an eighth of it by what is fed already, and the tail stands at
+ * an entry that waits: moves waiting entries from the tail to the head, a lot of them at a time, so
+ * that the tail moves on. They keep their turn. Nothing may be taken. True: more could be done,
+ * once the owner has reserved an event again.
+ */
+bool evc_journal_make_room(struct evc_journal *journal);
+
 /** Partitions of the queue; lost events are counted per partition. Set once, before the first
  * reserve. */
 void evc_journal_set_partitions(struct evc_journal *journal, unsigned partition_count);
@@ -136,7 +145,8 @@ void evc_journal_set_partitions(struct evc_journal *journal, unsigned partition_
 
 struct evc_journal_stats {
     uint64_t bytes_used;
-    uint64_t bytes_max;
+    uint64_t bytes_max;      /* of the ring, so much is for events */
+    uint64_t reserved_total; /* since it was opened; with those that were replayed */
     uint64_t events_waiting; /* PENDING or READY */
     uint64_t oldest_us;  /* when the oldest that waits for the queue was written, Unix; 0: none */
     uint64_t lost_total; /* since the file was made */

@@ -25,42 +25,53 @@ static const char journal_magic[8] = "EVCJRNL";
 static bool
 entry_is_sound(const struct evc_journal *journal, uint64_t pos)
 {
-    const struct journal_entry_head *entry = journal_entry_at(journal, pos);
+    struct journal_entry_head *entry = journal_entry_at(journal, pos);
     uint64_t left = journal_bytes_to_end(journal, pos);
 
     if (!journal_entry_is_at(entry, pos) || entry->bytes > left || entry->bytes < ENTRY_BYTES_MIN ||
-        entry->bytes > ENTRY_BYTES_MAX || entry->bytes % JOURNAL_ALIGN != 0) {
+        entry->bytes % JOURNAL_ALIGN != 0) {
         return false;
     }
-    if (entry->key_len > EVC_EVENT_KEY_LEN_MAX || (entry->op & 0x0F) > EVC_EVENT_DELETE ||
-        (entry->key_len > 0 && entry->bytes != journal_entry_bytes(entry->key_len)) ||
-        (entry->key_len == 0 && entry->bytes != left)) {
+    if (journal_entry_is_lot(entry)) {
+        if (entry->bytes < LOT_HEAD_BYTES ||
+            (journal_lot_is_closed(entry) && *journal_lot_moved(entry) > pos)) {
+            return false;
+        }
+    } else if (entry->key_len > EVC_EVENT_KEY_LEN_MAX || (entry->op & 0x0F) > EVC_EVENT_DELETE ||
+               (entry->key_len > 0 && entry->bytes != journal_entry_bytes(entry->key_len)) ||
+               (entry->key_len == 0 && entry->bytes != left)) {
         return false;
     }
-    return entry->checksum == journal_entry_checksum(journal, entry);
+    return entry->checksum == journal_checksum(journal, entry);
 }
 
 /**
  * Finds where the entries end. Up to the header's head each must be sound, or the file is damaged:
  * false. Behind it lies at most what a process was killed over, which counts if it is whole.
+ * *ret_moved: what lies before it has moved to a lot, though the tail may not have said so yet.
  */
 static bool
-find_end(const struct evc_journal *journal, uint64_t *ret_end)
+find_end(const struct evc_journal *journal, uint64_t *ret_end, uint64_t *ret_moved)
 {
     uint64_t tail = journal_load(&journal->header->tail);
     uint64_t head = journal_load(&journal->header->head);
     uint64_t pos = tail;
 
+    *ret_moved = tail;
     for (;;) {
         uint64_t at = journal_skip_end(journal, pos);
+        struct journal_entry_head *entry = journal_entry_at(journal, at);
         uint64_t end;
 
         if (at - tail + ENTRY_BYTES_MIN > journal->ring_bytes || !entry_is_sound(journal, at)) {
             break;
         }
-        end = at + journal_entry_at(journal, at)->bytes;
+        end = at + entry->bytes;
         if (end - tail > journal->ring_bytes) {
             break;
+        }
+        if (journal_lot_is_closed(entry) && *journal_lot_moved(entry) > *ret_moved) {
+            *ret_moved = *journal_lot_moved(entry);
         }
         pos = end;
     }
@@ -100,6 +111,20 @@ recover_entry(struct journal_entry_head *entry)
     return true;
 }
 
+/** The process was killed over moving entries: those whose copies are there are over. */
+static void
+pass_moved(struct evc_journal *journal, uint64_t moved)
+{
+    uint64_t pos = journal_load(&journal->header->tail);
+
+    while (pos < moved) {
+        uint64_t at = journal_skip_end(journal, pos);
+
+        pos = at + journal_entry_at(journal, at)->bytes;
+    }
+    journal_store_release(&journal->header->tail, pos);
+}
+
 /** Makes what waits between the tail and end ready to be fed. How many events that is. */
 static uint64_t
 recover(struct evc_journal *journal, uint64_t end)
@@ -109,12 +134,14 @@ recover(struct evc_journal *journal, uint64_t end)
 
     while (pos < end) {
         uint64_t at = journal_skip_end(journal, pos);
+        struct journal_entry_head *entry = journal_entry_at(journal, at);
 
-        if (recover_entry(journal_entry_at(journal, at))) {
+        if (recover_entry(entry)) {
             journal_push_ready(journal, at);
+            journal_add(&journal->reserved_bytes, entry->bytes);
             replayed++;
         }
-        pos = at + journal_entry_at(journal, at)->bytes;
+        pos = at + entry->bytes;
     }
     journal->reserve_at = end;
     journal->tail_seen = journal_load(&journal->header->tail);
@@ -263,15 +290,21 @@ map_file(struct evc_journal *journal, const char *path, struct evc_error *error)
     journal->header = bytes;
     journal->ring = (char *)bytes + JOURNAL_HEADER_BYTES;
     journal->ring_bytes = journal->header->ring_bytes;
+    journal->bytes_max = journal->ring_bytes - journal_lot_room(journal->ring_bytes);
     journal->producer = journal->header->producer;
     journal->header->pid = getpid();
-    /* All entries of the ring, and as many again that were fed around one that is not. */
-    while (ready_count < 2 * (journal->ring_bytes / ENTRY_BYTES_MIN) + EVC_JOURNAL_FED_MAX) {
+    /* All entries of the ring, and as many again that were fed around one that is not: while one
+     * waits where it is, all that were released after it lie within a ring of it. When it moves,
+     * what was fed until then is left out, but for some (evc_journal_make_room). */
+    while (ready_count < 2 * (journal->ring_bytes / ENTRY_BYTES_MIN) + READY_SPARE) {
         ready_count *= 2;
     }
     journal->ready_mask = ready_count - 1;
     journal->ready = calloc(ready_count, sizeof(*journal->ready));
-    return journal->ready ? EVC_OK : evc_error_set(error, EVC_E_NOMEM, "out of memory");
+    journal->moves =
+        calloc(journal_lot_bytes(journal->ring_bytes) / ENTRY_BYTES_MIN, sizeof(*journal->moves));
+    return journal->ready && journal->moves ? EVC_OK
+                                            : evc_error_set(error, EVC_E_NOMEM, "out of memory");
 }
 
 int
@@ -295,7 +328,7 @@ evc_journal_open(const char *directory, unsigned slot, uint64_t bytes, struct ev
 {
     struct evc_journal *journal = aligned_alloc(EVC_CACHE_LINE_BYTES, sizeof(*journal));
     char path[EVC_PATH_BYTES_MAX];
-    uint64_t end;
+    uint64_t end, moved;
     int rc;
 
     assert(bytes >= EVC_JOURNAL_BYTES_MIN);
@@ -305,6 +338,7 @@ evc_journal_open(const char *directory, unsigned slot, uint64_t bytes, struct ev
     memset(journal, 0, sizeof(*journal));
     journal->fd = -1;
     journal->sink.append = evc_journal_sink_append;
+    atomic_init(&journal->lot_pos, EVC_JOURNAL_POS_NONE);
     if (evc_journal_path(directory, slot, path) != EVC_OK) {
         free(journal);
         return evc_error_set(error, EVC_E_INVALID, "journal path is too long");
@@ -317,13 +351,14 @@ evc_journal_open(const char *directory, unsigned slot, uint64_t bytes, struct ev
     rc = rc ? rc : lock_file(journal->fd, path, error);
     rc = rc ? rc : prepare_file(journal->fd, path, slot, bytes, error);
     rc = rc ? rc : map_file(journal, path, error);
-    if (rc == EVC_OK && !find_end(journal, &end)) {
+    if (rc == EVC_OK && !find_end(journal, &end, &moved)) {
         rc = damaged(error, path, "damaged");
     }
     if (rc != EVC_OK) {
         evc_journal_close(journal);
         return rc;
     }
+    pass_moved(journal, moved);
     *ret_replayed = recover(journal, end);
     *ret = journal;
     return EVC_OK;
@@ -342,5 +377,6 @@ evc_journal_close(struct evc_journal *journal)
         close(journal->fd);
     }
     free(journal->ready);
+    free(journal->moves);
     free(journal);
 }

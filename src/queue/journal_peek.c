@@ -63,7 +63,6 @@ static void
 read_header(const struct evc_journal *journal, struct evc_journal_peek *ret)
 {
     const struct journal_header *header = journal->header;
-    uint64_t tail = journal_load_acquire(&header->tail);
     uint64_t oldest_us;
     uint64_t waiting = count_waiting(journal, &oldest_us);
 
@@ -73,8 +72,8 @@ read_header(const struct evc_journal *journal, struct evc_journal_peek *ret)
         .pid = header->pid,
         .stats =
             {
-                .bytes_used = journal_load_acquire(&header->head) - tail,
-                .bytes_max = journal->ring_bytes,
+                .bytes_used = journal_bytes_used(journal),
+                .bytes_max = journal->bytes_max,
                 .events_waiting = waiting,
                 .oldest_us = oldest_us,
                 .replayed_total = journal_load(&header->replayed_total),
@@ -114,6 +113,7 @@ peek_file(int fd, struct evc_journal_peek *ret)
                (uint64_t)stat.st_size != JOURNAL_HEADER_BYTES + journal.ring_bytes) {
         status = EVC_E_CORRUPT;
     } else {
+        journal.bytes_max = journal.ring_bytes - journal_lot_room(journal.ring_bytes);
         read_header(&journal, ret);
     }
     munmap(bytes, (size_t)stat.st_size);

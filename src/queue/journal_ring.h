@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal's file and what both its halves share: journal.c (events in and out) and
- * journal_file.c (opening, and what a dead process left). Private to them; others see journal.h.
+ * The journal's file and what its parts share: journal.c (events in and out), journal_room.c (what
+ * waits at the tail makes way) and journal_file.c (opening, and what a dead process left). Private
+ * to them; others see journal.h.
  *
  * The file: one header, then the ring. A position counts bytes since the file was made; its place
  * in the ring is position mod ring size. An entry never wraps: what is left at the ring's end is
- * filled by a pad, or by nothing where not even an entry's head fits.
+ * filled by a pad, or by nothing where not even an entry's head fits. A lot is room at the head
+ * that the owner gives to the feeder: as open as a pad, until the feeder has put copies of what
+ * waits at the tail into it and closes it (journal_room.c).
  *
  * An entry is stamped with its own position, stored last, and then the header's head passes it. So
  * everything between tail and head is whole, or the file is damaged; and whatever lies behind the
@@ -13,7 +16,7 @@
  * stamp that recovery looks for.
  *
  * Who stores what: the owner the entries, their owner state, head, clock cell and lost_seen; the
- * feeder the fed marks, tail, numbers and lost_taken.
+ * feeder the fed marks, tail, numbers, lost_taken and the inside of a lot it was given.
  */
 #ifndef EVC_QUEUE_JOURNAL_RING_H
 #define EVC_QUEUE_JOURNAL_RING_H
@@ -30,7 +33,7 @@
 #include "queue/journal.h"
 
 enum {
-    JOURNAL_FORMAT = 2, /* another for every change of what the file holds */
+    JOURNAL_FORMAT = 3, /* another for every change of what the file holds */
     JOURNAL_HEADER_BYTES = 8192,
     JOURNAL_ALIGN = 8,
 };
@@ -67,16 +70,21 @@ enum owner_state {
 
 struct journal_entry_head {
     _Atomic uint64_t stamp; /* position + 1 */
-    uint32_t bytes;         /* of the whole entry, a multiple of JOURNAL_ALIGN */
-    uint32_t checksum;      /* see journal_entry_checksum */
-    _Atomic uint8_t owner;  /* enum owner_state */
+    union {
+        struct {
+            uint32_t bytes;    /* of the whole entry, a multiple of JOURNAL_ALIGN */
+            uint32_t checksum; /* see journal_entry_checksum */
+        };
+        _Atomic uint64_t extent; /* both: a lot is closed by one store */
+    };
+    _Atomic uint8_t owner; /* enum owner_state */
     _Atomic uint8_t is_fed;
     uint8_t flags; /* enum evc_event_flag; recovery may add some */
     uint8_t op;    /* low nibble enum evc_event_op, high nibble `only` */
     uint32_t expiry_s;
     uint64_t version;
     uint64_t written_us;
-    uint8_t key_len; /* 0: a pad */
+    uint8_t key_len; /* 0: a pad, or a lot */
     char key[];
 };
 
@@ -87,11 +95,35 @@ enum {
                       JOURNAL_ALIGN * JOURNAL_ALIGN,
 };
 
+/** A lot is an entry without a key; behind its head a position, see journal_lot_moved. */
+enum {
+    LOT_MARK = 1,                                                          /* in expiry_s */
+    LOT_HEAD_BYTES = sizeof(struct journal_entry_head) + sizeof(uint64_t), /* all of a closed one */
+    LOT_OPEN_BYTES_MIN = LOT_HEAD_BYTES + JOURNAL_ALIGN,
+    LOT_BYTES_MIN = LOT_HEAD_BYTES + ENTRY_BYTES_MAX + LOT_OPEN_BYTES_MIN, /* to be of use */
+    LOT_BYTES_MAX = 1024 * 1024,
+    LOT_ROOM_SHARE = 32, /* of the ring, so much is kept from events, for lots */
+    LOT_ROOM_BYTES_MIN = 4096,
+    READY_FED_MAX =
+        EVC_JOURNAL_FED_MAX, /* released positions that are fed, kept when others move */
+    READY_SPARE = READY_FED_MAX + EVC_JOURNAL_FED_MAX,
+};
+
+static_assert(sizeof(struct journal_entry_head) % JOURNAL_ALIGN == 0 &&
+                  sizeof(struct journal_entry_head) >= ENTRY_BYTES_MIN,
+              "a lot's head is an entry");
+
+/** Where an entry was, and where its copy is. */
+struct journal_move {
+    uint64_t from, to;
+};
+
 struct evc_journal {
     /* immutable after open */
     struct journal_header *header;
     char *ring;
     uint64_t ring_bytes;
+    uint64_t bytes_max; /* of the ring, so much is for events */
     uint64_t producer;
     size_t mapped_bytes;
     int fd;
@@ -100,17 +132,25 @@ struct evc_journal {
      * fed since the last untake, whose place in the file may have been written again meanwhile. */
     uint64_t *ready;
     uint64_t ready_mask;
+    struct journal_move *moves; /* the feeder's, of one lot */
     struct evc_event_sink sink;
+    /* A lot that is asked for (its bytes) is the owner's to give, which makes it 0 again; then the
+     * lot is the feeder's, for as long as the tail has not passed it. */
+    _Alignas(EVC_CACHE_LINE_BYTES) _Atomic uint64_t lot_wanted;
+    _Atomic uint64_t lot_pos;  /* EVC_JOURNAL_POS_NONE: none, or used */
+    _Atomic uint64_t lot_room; /* what it has of the room that is kept for lots */
     /* owner thread stores; the atomic ones are read by others */
     _Alignas(EVC_CACHE_LINE_BYTES) uint64_t reserve_at;
     uint64_t
         tail_seen; /* the feeder's tail when it was last looked at: at or before the real one */
     _Atomic uint64_t ready_head;
     _Atomic uint64_t reserved_total, cancelled_total;
+    _Atomic uint64_t reserved_bytes, cancelled_bytes;
     /* feeder thread stores */
     _Alignas(EVC_CACHE_LINE_BYTES) uint64_t ready_taken; /* the next to take */
     uint64_t ready_tail;                                 /* everything before it is fed */
     _Atomic uint64_t fed_total;
+    uint64_t fed_bytes;
     _Atomic uint64_t oldest_us; /* when the entry at ready_tail was written; 0: none waits */
 };
 
@@ -160,6 +200,47 @@ journal_skip_end(const struct evc_journal *journal, uint64_t pos)
     return left < ENTRY_BYTES_MIN ? pos + left : pos;
 }
 
+static inline uint64_t
+journal_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/** Room in the ring that events do not get, so that a full ring can still give lots. */
+static inline uint64_t
+journal_lot_room(uint64_t ring_bytes)
+{
+    uint64_t share = ring_bytes / LOT_ROOM_SHARE / JOURNAL_ALIGN * JOURNAL_ALIGN;
+
+    return share > LOT_ROOM_BYTES_MIN ? share : LOT_ROOM_BYTES_MIN;
+}
+
+/** How long a lot is, when there is room. */
+static inline uint64_t
+journal_lot_bytes(uint64_t ring_bytes)
+{
+    return journal_min(journal_lot_room(ring_bytes), LOT_BYTES_MAX);
+}
+
+/** The lot that is there to be used. By whom it is; see lot_wanted. */
+static inline void
+journal_set_lot(struct evc_journal *journal, uint64_t pos, uint64_t room)
+{
+    atomic_store_explicit(&journal->lot_room, room, memory_order_relaxed);
+    journal_store_release(&journal->lot_pos, pos);
+}
+
+/** How much of bytes_max is taken. */
+static inline uint64_t
+journal_bytes_used(const struct evc_journal *journal)
+{
+    uint64_t tail = journal_load_acquire(&journal->header->tail); /* head is never behind it */
+    uint64_t used = journal_load_acquire(&journal->header->head) - tail;
+    uint64_t lot_room = journal_min(journal_load(&journal->lot_room), used);
+
+    return journal_min(used - lot_room, journal->bytes_max);
+}
+
 static inline uint32_t
 journal_entry_bytes(size_t key_len)
 {
@@ -193,6 +274,41 @@ journal_entry_checksum(const struct evc_journal *journal, const struct journal_e
 }
 
 static inline bool
+journal_entry_is_lot(const struct journal_entry_head *entry)
+{
+    return entry->key_len == 0 && entry->expiry_s == LOT_MARK;
+}
+
+static inline bool
+journal_lot_is_closed(const struct journal_entry_head *entry)
+{
+    return journal_entry_is_lot(entry) && entry->bytes == LOT_HEAD_BYTES;
+}
+
+/** Of a closed lot: what lies before this position is over, or has its copy behind the lot. */
+static inline uint64_t *
+journal_lot_moved(struct journal_entry_head *lot)
+{
+    return (uint64_t *)((char *)lot + sizeof(*lot));
+}
+
+static inline uint32_t
+journal_lot_checksum(const struct evc_journal *journal, uint64_t moved_up_to)
+{
+    struct evc_slice said = {.ptr = (const char *)&moved_up_to, .len = sizeof(moved_up_to)};
+
+    return (uint32_t)evc_hash_bytes(said, journal_stir(journal->producer, LOT_MARK));
+}
+
+/** What the checksum of an entry of any kind must be. */
+static inline uint32_t
+journal_checksum(const struct evc_journal *journal, struct journal_entry_head *entry)
+{
+    return journal_lot_is_closed(entry) ? journal_lot_checksum(journal, *journal_lot_moved(entry))
+                                        : journal_entry_checksum(journal, entry);
+}
+
+static inline bool
 journal_entry_is_at(const struct journal_entry_head *entry, uint64_t pos)
 {
     return journal_load_acquire(&entry->stamp) == pos + 1;
@@ -214,6 +330,16 @@ static inline bool
 journal_is_fed(const struct journal_entry_head *entry)
 {
     return atomic_load_explicit(&entry->is_fed, memory_order_relaxed) != 0;
+}
+
+/** Fed or never to be, and settled: the tail may pass it. */
+static inline bool
+journal_entry_is_over(const struct journal_entry_head *entry)
+{
+    uint8_t owner = journal_owner_of(entry);
+
+    return (owner & OWNER_SETTLED) &&
+           ((owner & OWNER_STATE_MASK) == OWNER_CANCELLED || journal_is_fed(entry));
 }
 
 static inline void
@@ -241,6 +367,19 @@ bool evc_journal_is_finished(const struct journal_header *header);
 
 /** Moves the tail over what is fed and settled. Feeder thread. */
 void evc_journal_move_tail(struct evc_journal *journal);
+
+/** Writes an entry that stands for nothing: a pad, or with LOT_MARK a lot. By whom the room is. */
+void evc_journal_write_pad(const struct evc_journal *journal, uint64_t pos, uint64_t bytes,
+                           uint32_t mark);
+
+/** Whether a released position still waits. After an untake some are fed already, and what lies
+ * before the tail may be another entry by now: it is not looked at. Feeder thread. */
+static inline bool
+journal_is_waiting(const struct evc_journal *journal, uint64_t pos)
+{
+    return pos >= journal_load(&journal->header->tail) &&
+           !journal_is_fed(journal_entry_at(journal, pos));
+}
 
 /** What a journal's sink does; see evc_journal_sink. Owner thread. */
 bool evc_journal_sink_append(struct evc_event_sink *sink, const struct evc_event *event);

@@ -295,6 +295,75 @@ test_feed__partitions_added__get_the_events_of_their_keys(void **state)
     assert_heard(2, PARTITIONS, 1, 20 - heard[1].count);
 }
 
+/** Partition 0 is not taken: a round that feeds only others. */
+static unsigned
+feed_others(void)
+{
+    struct evc_feed_count count;
+
+    heard_count = 0;
+    assert_int_equal(evc_feed_round(&feed, &source, 1, &count, NULL), EVC_E_SYS);
+    return count.events;
+}
+
+static void
+test_feed__partition_not_taken__keeps_no_room_from_others(void **state)
+{
+    unsigned stuck = 0, fed = 0;
+
+    (void)state;
+    key_len = 30;
+    set_partition(0, EVC_E_SYS, false);
+    while (stuck < 400) { /* the others' are 300 times the ring */
+        write_times(0, 1);
+        stuck++;
+        for (unsigned i = 0; i < 100; i++) {
+            write_times(1, 9);
+            fed += feed_others();
+        }
+    }
+    assert_int_equal(fed, stuck * 900);
+    heard_count = 0;
+    set_partition(0, EVC_OK, true);
+    assert_int_equal(round_of(stuck), EVC_OK);
+    assert_int_equal(heard_count, 1);
+    assert_heard(0, 0, 1, stuck);
+    assert_int_equal(feed_all_of(), 0);
+}
+
+static void
+test_feed__partition_not_taken__is_lost_for_want_of_room_alone(void **state)
+{
+    struct evc_journal_stats stats;
+    unsigned stuck = 0;
+
+    (void)state;
+    key_len = 30;
+    set_partition(0, EVC_E_SYS, false);
+    while (write_to(0)) {
+        unsigned beside = 0;
+
+        stuck++;
+        while (beside < 5 && write_to(1)) {
+            (void)evc_journal_make_room(journal); /* the feeder's thread does what it can */
+            beside++;
+        }
+        assert_int_equal(feed_others(), beside);
+        if (beside < 5) {
+            break;
+        }
+    }
+    evc_journal_stats(journal, &stats);
+    assert_int_equal(stats.lost_total, 1);
+    assert_true(stuck * 72 > stats.bytes_max * 3 / 4); /* an entry takes 72 */
+    evc_journal_close(journal); /* killed: the next process has the same events, once */
+    open_journal();
+    set_partition(0, EVC_OK, true);
+    heard_count = 0;
+    assert_int_equal(feed_all_of(), stuck);
+    assert_heard(0, 0, 1, heard[0].count);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -308,6 +377,8 @@ main(void)
         CASE(test_feed__nothing_behind_a_gap__an_empty_record_shows_it),
         CASE(test_feed__partitions_added__get_the_events_of_their_keys),
         CASE(test_feed__gap_not_shown_yet__is_shown_when_the_queue_takes_it),
+        CASE(test_feed__partition_not_taken__keeps_no_room_from_others),
+        CASE(test_feed__partition_not_taken__is_lost_for_want_of_room_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

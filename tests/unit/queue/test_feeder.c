@@ -19,7 +19,8 @@
 
 enum {
     PARTITIONS = 2,
-    WAIT_MS = 5000
+    WAIT_MS = 5000,
+    WRITE_PAUSE_US = 20 * 1000,
 };
 
 static const char *const groups[] = {"oregon"};
@@ -410,6 +411,79 @@ test_feeder__one_partition_refused__other_journals_have_their_turn(void **state)
     assert_int_equal(half.events[1], wanted[1]);
 }
 
+/** The queue without a leader for partition 0. */
+static int
+append_refusing(struct evc_queue *refusing, struct evc_queue_item *items, size_t count,
+                struct evc_error *error)
+{
+    int rc = EVC_OK;
+
+    (void)refusing;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].partition == 0) {
+            items[i].status = evc_error_set(error, EVC_E_SYS, "partition 0 has no leader");
+        } else {
+            items[i].status = evc_queue_append(queue, &items[i], 1, error);
+        }
+        rc = rc ? rc : items[i].status;
+    }
+    return rc;
+}
+
+static unsigned
+partitions_of_refusing(struct evc_queue *refusing)
+{
+    (void)refusing;
+    return PARTITIONS;
+}
+
+static void
+write_to(uint32_t partition, unsigned number)
+{
+    struct evc_event event = {.version = 1, .written_us = 1};
+    struct evc_journal_stats stats;
+    char key[32];
+
+    do {
+        snprintf(key, sizeof(key), "key-%u", number++);
+        event.key = evc_slice_str(key);
+    } while (evc_queue_partition(event.key, PARTITIONS) != partition);
+    evc_journal_stats(journal, &stats);
+    if (stats.bytes_used > stats.bytes_max * 5 / 8) {
+        usleep(WRITE_PAUSE_US); /* not until there is room: that is made as events come */
+    }
+    assert_true(evc_event_sink_append(evc_journal_sink(journal), &event));
+    evc_feeder_ring(feeder);
+}
+
+static void
+test_feeder__partition_not_taken__journal_has_room_for_others(void **state)
+{
+    static const struct evc_queue_ops ops = {.append = append_refusing,
+                                             .partitions = partitions_of_refusing};
+    struct evc_queue refusing = {.ops = &ops}, *real = queue;
+    struct evc_feeder_stats fed;
+    struct heard heard = {0};
+    unsigned count = 0;
+
+    (void)state;
+    queue = &refusing;
+    start_feeder();
+    queue = real;
+    while (count < 5000) { /* four times what the journal holds */
+        write_to(count % 20 == 0 ? 0 : 1, count);
+        count++;
+    }
+    evc_feeder_destroy(feeder, WAIT_MS / 50);
+    feeder = NULL;
+    start_feeder(); /* on the queue as it is when the leader is back */
+    hear_both(&heard, count, 0);
+    evc_feeder_stats(feeder, &fed);
+    assert_int_equal(fed.events_total, 5000 / 20);
+    assert_int_equal(heard.events, count);
+    assert_int_equal(heard.gap, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -417,6 +491,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_feeder__events__arrive_numbered_without_gaps),
+        CASE(test_feeder__partition_not_taken__journal_has_room_for_others),
         CASE(test_feeder__asleep__is_woken_by_a_single_event),
         CASE(test_feeder__what_the_journal_lost__is_a_gap_of_exactly_that_size),
         CASE(test_feeder__queue_full_for_a_while__feeds_on_in_order),

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "queue/journal.h"
+#include "queue/journal_ring.h"
 #include "scratch.h"
 
 static char path[64];
@@ -447,14 +447,18 @@ enum {
     KILL_EVENTS_MAX = 1 << 23,
     KILL_OPEN_MAX = 7, /* writes on their way at once */
     KILL_BATCH = 5,
-    TOLD_RELEASED = 1,  /* told afterwards, */
-    TOLD_CANCELLED = 2, /* so are these */
+    KILL_REFUSED_FOR = 4000, /* events */
+    TOLD_RELEASED = 1,       /* told afterwards, */
+    TOLD_CANCELLED = 2,      /* so are these */
     TOLD_SETTLED = 4,
     TOLD_FED = 8,
     TOLD_FEEDING = 16, /* told before */
+    TOLD_LEFT = 32,    /* to the next process */
 };
 
 struct told {
+    bool has_refusals;
+    _Atomic uint32_t rooms; /* how often room was made */
     _Atomic uint32_t next_version;
     _Atomic uint8_t of[KILL_EVENTS_MAX];
 };
@@ -508,10 +512,39 @@ scribble(void *arg)
     return NULL;
 }
 
+/** Whether the queue does not take an event yet: some wait until many were written after them. */
+static bool
+is_refused(evc_version version)
+{
+    return told->has_refusals && version % 8 == 1 &&
+           told->next_version < version + KILL_REFUSED_FOR;
+}
+
+static void
+feed_batch(void)
+{
+    struct evc_journal_entry entry;
+    evc_version versions[KILL_BATCH];
+    evc_journal_pos pos[KILL_BATCH];
+    size_t count = 0;
+
+    while (count < KILL_BATCH && evc_journal_take(journal, &entry)) {
+        if (is_refused(entry.event.version)) {
+            continue;
+        }
+        versions[count] = entry.event.version;
+        pos[count++] = entry.pos;
+        atomic_fetch_or(&told->of[entry.event.version], TOLD_FEEDING);
+    }
+    evc_journal_fed(journal, pos, count, 0);
+    for (size_t i = 0; i < count; i++) {
+        atomic_fetch_or(&told->of[versions[i]], TOLD_FED);
+    }
+}
+
 static void
 scribble_and_feed(void)
 {
-    struct evc_journal_entry entry;
     pthread_t owner;
 
     open_journal();
@@ -519,18 +552,10 @@ scribble_and_feed(void)
         _exit(1);
     }
     for (;;) {
-        evc_version versions[KILL_BATCH];
-        evc_journal_pos pos[KILL_BATCH];
-        size_t count = 0;
-
-        while (count < KILL_BATCH && evc_journal_take(journal, &entry)) {
-            versions[count] = entry.event.version;
-            pos[count++] = entry.pos;
-            atomic_fetch_or(&told->of[entry.event.version], TOLD_FEEDING);
-        }
-        evc_journal_fed(journal, pos, count, 0);
-        for (size_t i = 0; i < count; i++) {
-            atomic_fetch_or(&told->of[versions[i]], TOLD_FED);
+        feed_batch();
+        if (told->has_refusals) {
+            evc_journal_untake(journal);
+            atomic_fetch_add(&told->rooms, evc_journal_make_room(journal));
         }
     }
 }
@@ -545,6 +570,7 @@ check_left(const struct evc_journal_entry *entry)
 
     assert_true(version < KILL_EVENTS_MAX);
     of = told->of[version];
+    assert_false(of & TOLD_LEFT);
     key_of(version, key);
     assert_true(evc_slice_equal(entry->event.key, evc_slice_str(key)));
     assert_false(of & TOLD_CANCELLED);
@@ -555,16 +581,16 @@ check_left(const struct evc_journal_entry *entry)
     if (of & TOLD_SETTLED) {
         assert_int_equal(entry->event.flags, 0);
     }
-    told->of[version] = TOLD_FEEDING; /* it came back: not missed */
+    told->of[version] = TOLD_FEEDING | TOLD_LEFT; /* it came back, once: not missed */
 }
 
 static void
-test_journal__killed_at_any_instant__every_released_event_is_fed_or_left(void **state)
+kill_many(bool has_refusals)
 {
-    (void)state;
     told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(told, MAP_FAILED);
     told->next_version = 1;
+    told->has_refusals = has_refusals;
     for (unsigned round = 0; round < KILL_ROUNDS; round++) {
         struct evc_journal_entry entry;
         uint32_t first = told->next_version;
@@ -593,7 +619,22 @@ test_journal__killed_at_any_instant__every_released_event_is_fed_or_left(void **
         }
     }
     assert_true(told->next_version > KILL_ROUNDS);
+    assert_true((told->rooms > KILL_ROUNDS) == has_refusals);
     munmap(told, sizeof(*told));
+}
+
+static void
+test_journal__killed_at_any_instant__every_released_event_is_fed_or_left(void **state)
+{
+    (void)state;
+    kill_many(false);
+}
+
+static void
+test_journal__killed_while_events_move__they_are_left_once(void **state)
+{
+    (void)state;
+    kill_many(true);
 }
 
 enum {
@@ -633,6 +674,169 @@ test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered(void **state)
         }
     }
     pthread_join(owner, NULL);
+}
+
+/** Feeds what has its turn; some have it long after those behind them. The number it has fed. */
+static unsigned
+feed_some(bool is_fed[THREAD_EVENTS + 1], evc_version *newest)
+{
+    struct evc_journal_entry entry;
+    unsigned count = 0;
+
+    while (evc_journal_take(journal, &entry)) {
+        evc_version version = entry.event.version;
+
+        *newest = version > *newest ? version : *newest;
+        if (version % 8 == 1 && *newest < THREAD_EVENTS - 8 && *newest < version + 2000) {
+            continue;
+        }
+        assert_false(is_fed[version]);
+        is_fed[version] = true;
+        evc_journal_fed(journal, &entry.pos, 1, 0);
+        count++;
+    }
+    evc_journal_untake(journal);
+    return count;
+}
+
+static void
+test_journal__owner_writes_while_events_move__each_is_fed_once(void **state)
+{
+    bool *is_fed = calloc(THREAD_EVENTS + 1, sizeof(*is_fed));
+    evc_version newest = 0;
+    unsigned fed = 0, moved = 0;
+    pthread_t owner;
+
+    (void)state;
+    assert_non_null(is_fed);
+    assert_int_equal(pthread_create(&owner, NULL, own, NULL), 0);
+    while (fed < THREAD_EVENTS) {
+        fed += feed_some(is_fed, &newest);
+        moved += evc_journal_make_room(journal);
+    }
+    pthread_join(owner, NULL);
+    assert_true(moved > 0);
+    assert_int_equal(stats().events_waiting, 0);
+    free(is_fed);
+}
+
+enum {
+    REFUSED = 10,
+    ROOM_EVENTS = 800, /* half the ring and more */
+};
+
+static void
+append(const char *key, evc_version version)
+{
+    assert_true(evc_event_sink_append(
+        evc_journal_sink(journal),
+        &(struct evc_event){.key = evc_slice_str(key), .version = version, .written_us = version}));
+}
+
+/** The first few wait at the tail, all behind them is fed; a lot is there for them. */
+static void
+make_short(void)
+{
+    struct evc_journal_entry entry;
+    char key[16];
+
+    for (unsigned i = 1; i <= ROOM_EVENTS; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        append(key, i);
+    }
+    while (evc_journal_take(journal, &entry)) {
+        if (entry.event.version > REFUSED) {
+            evc_journal_fed(journal, &entry.pos, 1, 1);
+        }
+    }
+    evc_journal_untake(journal);
+    assert_true(evc_journal_make_room(journal)); /* asks */
+    assert_true(evc_journal_make_room(journal)); /* until it has asked, nothing happens */
+    append("newest", ROOM_EVENTS + 1);
+}
+
+/** All that waits, in order; then nothing does. */
+static void
+feed_refused_and_newest(void)
+{
+    char key[16];
+
+    for (unsigned i = 1; i <= REFUSED; i++) {
+        struct evc_journal_entry entry;
+
+        snprintf(key, sizeof(key), "key-%u", i);
+        assert_true(evc_journal_take(journal, &entry));
+        assert_true(evc_slice_equal(entry.event.key, evc_slice_str(key)));
+        assert_int_equal(entry.event.written_us, i);
+        evc_journal_fed(journal, &entry.pos, 1, 0);
+    }
+    feed_one(ROOM_EVENTS + 1, 0);
+    assert_none_ready();
+    assert_int_equal(stats().bytes_used, 0);
+    assert_int_equal(stats().events_waiting, 0);
+}
+
+static void
+test_journal__tail_waits__its_entries_move_and_keep_their_turn(void **state)
+{
+    uint64_t used;
+
+    (void)state;
+    make_short();
+    used = stats().bytes_used;
+    assert_false(evc_journal_make_room(journal));
+    assert_in_range(stats().bytes_used, 1, used / 8);
+    assert_int_equal(stats().oldest_us, 1);
+    assert_int_equal(stats().events_waiting, REFUSED + 1);
+    feed_refused_and_newest();
+    assert_int_equal(die_and_open(), 0);
+}
+
+static void
+test_journal__dead_over_moving__its_entries_are_replayed_once(void **state)
+{
+    uint64_t tail;
+
+    (void)state;
+    make_short();
+    tail = journal_load(&journal->header->tail);
+    assert_false(evc_journal_make_room(journal));
+    assert_true(journal_load(&journal->header->tail) > tail);
+    journal_store_release(&journal->header->tail, tail); /* killed before it was stored */
+    assert_int_equal(die_and_open(), REFUSED + 1);
+    feed_refused_and_newest();
+}
+
+static void
+test_journal__dead_with_a_lot__is_as_if_there_were_none(void **state)
+{
+    (void)state;
+    make_short();
+    assert_int_equal(die_and_open(), REFUSED + 1);
+    feed_refused_and_newest();
+}
+
+static void
+test_journal__tail_is_not_settled__nothing_moves(void **state)
+{
+    evc_journal_pos pos = reserve("on its way", 1);
+    struct evc_journal_entry entry;
+    char key[16];
+
+    (void)state;
+    evc_journal_release(journal, pos);
+    for (unsigned i = 2; i <= ROOM_EVENTS; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        append(key, i);
+    }
+    assert_true(evc_journal_take(journal, &entry));
+    while (evc_journal_take(journal, &entry)) {
+        evc_journal_fed(journal, &entry.pos, 1, 1);
+    }
+    evc_journal_untake(journal);
+    assert_false(evc_journal_make_room(journal));
+    evc_journal_settle(journal, pos);
+    assert_true(evc_journal_make_room(journal));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -693,7 +897,13 @@ main(void)
         CASE(test_journal__made_only_in_part__is_made_anew),
         CASE(test_journal__path_that_cannot_be_made__is_an_error_with_its_name),
         CASE(test_journal__killed_at_any_instant__every_released_event_is_fed_or_left),
+        CASE(test_journal__killed_while_events_move__they_are_left_once),
         CASE(test_journal__owner_and_feeder_at_once__nothing_lost_or_reordered),
+        CASE(test_journal__owner_writes_while_events_move__each_is_fed_once),
+        CASE(test_journal__tail_waits__its_entries_move_and_keep_their_turn),
+        CASE(test_journal__dead_over_moving__its_entries_are_replayed_once),
+        CASE(test_journal__dead_with_a_lot__is_as_if_there_were_none),
+        CASE(test_journal__tail_is_not_settled__nothing_moves),
         CASE(test_journal_peek__live_or_left__says_what_its_holder_would),
     };
 

@@ -22,6 +22,9 @@ enum {
     FILL_ROOM_MAX = 8, /* events */
     FILL_US_MIN = 10 * MS,
     FILL_US_MAX = 5 * S,
+    STUCK_US_MIN = 10 * MS,
+    STUCK_US_MAX = 2 * S,
+    STUCK_CHURNS = 8,
     PLAIN_END_US = 45 * S,     /* by then all nodes and processes are back */
     SHORT_TTL_END_US = 60 * S, /* after the last fault; by then it has run out everywhere */
 };
@@ -116,6 +119,41 @@ on_fill(void *ctx, uint64_t arg)
     sim_journal_fill(process, (unsigned)sim_random_below(&world->random, FILL_ROOM_MAX));
     sim_time_after(&world->time, sim_random_spread(&world->random, FILL_US_MIN, FILL_US_MAX),
                    on_room, process, process->life);
+}
+
+static void
+on_churn(void *ctx, uint64_t life)
+{
+    struct sim_process *process = ctx;
+
+    if (process->is_alive && process->life == life) {
+        sim_process_enter(process);
+        sim_journal_churn(process);
+        sim_process_leave(process);
+    }
+}
+
+/** A partition that the queue does not take, while others' events go through the journals. */
+static void
+on_stuck(void *ctx, uint64_t arg)
+{
+    struct sim_world *world = ctx;
+    struct sim_random *random = &world->random;
+    struct sim_process *process = sim_load_any_proxy(world);
+    struct sim_region *region = &world->regions[process->region];
+    uint64_t us = sim_random_spread(random, STUCK_US_MIN, STUCK_US_MAX);
+    unsigned partition = (unsigned)sim_random_below(random, world->plan.partition_count);
+
+    (void)arg;
+    if (sim_random_chance(random, 300)) {
+        process = &region->relay;
+    }
+    sim_queue_stick(&region->queue, partition, world->time.now_us + us);
+    sim_world_say(world, "r%u: its queue does not take partition %u", process->region, partition);
+    for (unsigned i = 0; i < STUCK_CHURNS; i++) {
+        sim_time_after(&world->time, sim_random_below(random, us), on_churn, process,
+                       process->life);
+    }
 }
 
 static void
@@ -270,6 +308,7 @@ sim_faults_schedule(struct sim_world *world)
     schedule_faults(world, plan->evictions, on_eviction);
     schedule_faults(world, plan->absences, on_absence);
     schedule_faults(world, plan->fills, on_fill);
+    schedule_faults(world, plan->stucks, on_stuck);
     schedule_faults(world, plan->plain_writes, on_plain_write);
     if (plan->plain_writes > 0) {
         sim_time_after(&world->time, plan->faults_until_us + PLAIN_END_US, on_plain_end, world, 0);

@@ -9,20 +9,22 @@
 
 enum {
     FILL_MAX = 4096,
+    CHURN_MAX = 700,
     ENTRY_BYTES_MAX = 64, /* of an event of ours */
     FULL_ENTRIES_MAX = 2, /* one that must fit, and a pad at the ring's end */
 };
 
 static struct sim_process *entered;
 
+/** How many events it has ever had, and what room is left. */
 static uint64_t
-bytes_used(const struct sim_process *process, uint64_t *ret_left)
+reserved(const struct sim_process *process, uint64_t *ret_left)
 {
     struct evc_journal_stats stats;
 
     evc_journal_stats(process->journal, &stats);
     *ret_left = stats.bytes_max - stats.bytes_used;
-    return stats.bytes_used;
+    return stats.reserved_total;
 }
 
 /** An event of a key was to be reserved. */
@@ -33,9 +35,9 @@ note_reserved(struct sim_process *process, unsigned key)
     struct sim_journal *seen = &process->seen;
     unsigned partition = evc_queue_partition(sim_world_key(key), world->plan.partition_count);
     uint64_t left;
-    uint64_t used = bytes_used(process, &left);
+    uint64_t count = reserved(process, &left);
 
-    if (used == seen->bytes_used) {
+    if (count == seen->reserved) {
         world->not_fit[process->region][partition]++;
         world->history.key_untold[key] = true;
         sim_world_say(world, "%s: an event of key-%u does not fit", process->name, key);
@@ -44,7 +46,7 @@ note_reserved(struct sim_process *process, unsigned key)
                            process->name);
         }
     }
-    seen->bytes_used = used;
+    seen->reserved = count;
 }
 
 static bool
@@ -73,7 +75,7 @@ sim_journal_enter(struct sim_process *process)
     uint64_t left;
 
     entered = process;
-    process->seen.bytes_used = bytes_used(process, &left);
+    process->seen.reserved = reserved(process, &left);
 }
 
 void
@@ -102,12 +104,12 @@ sim_journal_fill(struct sim_process *process, unsigned room)
     }
     seen->fill = sim_keep_alloc(FILL_MAX * sizeof(*seen->fill));
     seen->fill_count = 0;
-    (void)bytes_used(process, &left);
+    (void)reserved(process, &left);
     while (seen->fill_count < FILL_MAX &&
            left >= (uint64_t)(room + FULL_ENTRIES_MAX) * ENTRY_BYTES_MAX) {
         seen->fill[seen->fill_count++] = evc_journal_reserve(
             process->journal, &(struct evc_event){.key = sim_world_key(0), .version = 1});
-        (void)bytes_used(process, &left);
+        (void)reserved(process, &left);
     }
     sim_world_say(world, "%s: its journal is full but for %" PRIu64 " bytes", process->name, left);
 }
@@ -127,4 +129,24 @@ sim_journal_empty(struct sim_process *process)
     sim_keep_free(seen->fill);
     seen->fill = NULL;
     sim_world_say(process->world, "%s: its journal has room", process->name);
+}
+
+void
+sim_journal_churn(struct sim_process *process)
+{
+    uint64_t left = 0;
+    unsigned count = 0;
+
+    (void)reserved(process, &left);
+    while (count < CHURN_MAX && left >= (uint64_t)FULL_ENTRIES_MAX * ENTRY_BYTES_MAX) {
+        evc_journal_pos pos = evc_journal_reserve(
+            process->journal, &(struct evc_event){.key = sim_world_key(0), .version = 1});
+
+        evc_journal_cancel(process->journal, pos);
+        evc_journal_settle(process->journal, pos);
+        (void)reserved(process, &left);
+        count++;
+    }
+    sim_world_say(process->world, "%s: %u events of nothing go through its journal", process->name,
+                  count);
 }

@@ -84,6 +84,7 @@ sim_theme_str(enum sim_theme theme)
         [SIM_THEME_POLICIES] = "policies", [SIM_THEME_ABSENCE] = "absence",
         [SIM_THEME_PLAIN] = "plain",       [SIM_THEME_REFUSAL] = "refusal",
         [SIM_THEME_LATE] = "late",         [SIM_THEME_FULL] = "full",
+        [SIM_THEME_STUCK] = "stuck",
     };
 
     return names[theme];
@@ -149,13 +150,20 @@ plan_full(struct sim_plan *plan, struct sim_random *random)
 }
 
 static void
+plan_stuck(struct sim_plan *plan, struct sim_random *random)
+{
+    plan->stucks = PICK(random, 1, 2, 4);
+    plan->partition_count = 2;
+}
+
+static void
 plan_themes(struct sim_plan *plan, struct sim_random *random)
 {
     static void (*const plan_theme[SIM_THEME_MAX])(struct sim_plan *, struct sim_random *) = {
         [SIM_THEME_FILLING] = plan_filling, [SIM_THEME_POLICIES] = plan_policies,
         [SIM_THEME_ABSENCE] = plan_absence, [SIM_THEME_PLAIN] = plan_plain,
         [SIM_THEME_REFUSAL] = plan_refusal, [SIM_THEME_LATE] = plan_late,
-        [SIM_THEME_FULL] = plan_full,
+        [SIM_THEME_FULL] = plan_full,       [SIM_THEME_STUCK] = plan_stuck,
     };
 
     for (unsigned i = 0; i < 2; i++) {

@@ -30,6 +30,7 @@ enum sim_theme {
     SIM_THEME_REFUSAL,  /* a node, or the nodes of a region, take no large values */
     SIM_THEME_LATE,     /* tombstones live for seconds, and shipments take longer */
     SIM_THEME_FULL,     /* journals have no room for a while */
+    SIM_THEME_STUCK,    /* queues do not take a partition for a while, and journals go round */
     SIM_THEME_MAX,
 };
 
@@ -64,6 +65,7 @@ struct sim_plan {
     unsigned absences;
     unsigned plain_writes;
     unsigned fills;                    /* of journals */
+    unsigned stucks;                   /* partitions that the queue does not take for a while */
     unsigned large_chance;             /* writes with a large value */
     unsigned small_region, small_zone; /* whose node takes none; zone: SIM_ZONE_MAX for all */
     uint32_t abandon_s;                /* so long a relay tries */

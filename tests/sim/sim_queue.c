@@ -11,6 +11,10 @@
 #include "sim_relay.h"
 #include "sim_world.h"
 
+enum {
+    IN_DOUBT_CHANCE = 100, /* of a record for a stuck partition, to be in */
+};
+
 struct stored_record {
     char *bytes;
     size_t len;
@@ -26,6 +30,7 @@ struct group {
 struct sim_queue_partition {
     struct stored_record *records; /* index: position */
     size_t count, capacity;
+    uint64_t stuck_until_us;
     struct group groups[SIM_REGION_MAX];
 };
 
@@ -162,6 +167,32 @@ static const struct evc_queue_consumer_ops consumer_ops = {
 
 /* --- the queue --- */
 
+static void
+put_record(struct sim_queue_partition *partition, const struct evc_queue_item *item)
+{
+    if (partition->count == partition->capacity) {
+        partition->capacity = partition->capacity ? partition->capacity * 2 : 64;
+        partition->records =
+            sim_keep_realloc(partition->records, partition->capacity * sizeof(*partition->records));
+    }
+    partition->records[partition->count++] = (struct stored_record){
+        .bytes = copy_bytes(item->record.ptr, item->record.len),
+        .len = item->record.len,
+        .event_count = item->event_count,
+    };
+}
+
+/** A partition without a leader: the record may be in, and nobody says so. */
+static int
+append_in_doubt(struct sim_queue *queue, const struct evc_queue_item *item)
+{
+    if (sim_random_chance(&queue->world->random, IN_DOUBT_CHANCE)) {
+        put_record(&queue->partitions[item->partition], item);
+        queue->world->refed_count += item->event_count;
+    }
+    return EVC_E_SYS;
+}
+
 static int
 queue_append(struct evc_queue *queue, struct evc_queue_item *items, size_t count,
              struct evc_error *error)
@@ -177,24 +208,16 @@ queue_append(struct evc_queue *queue, struct evc_queue_item *items, size_t count
     refuses = world->time.now_us < world->plan.faults_until_us &&
               sim_random_chance(&world->random, world->plan.queue_full_chance);
     for (size_t i = 0; i < count; i++) {
-        struct sim_queue_partition *partition = &mine->partitions[items[i].partition];
-
         items[i].status = refuses && sim_random_chance(&world->random, 500) ? EVC_E_FULL : EVC_OK;
+        if (world->time.now_us < mine->partitions[items[i].partition].stuck_until_us) {
+            items[i].status = append_in_doubt(mine, &items[i]);
+        }
         if (items[i].status != EVC_OK) {
             rc = items[i].status;
             continue;
         }
         event_count += items[i].event_count;
-        if (partition->count == partition->capacity) {
-            partition->capacity = partition->capacity ? partition->capacity * 2 : 64;
-            partition->records = sim_keep_realloc(
-                partition->records, partition->capacity * sizeof(*partition->records));
-        }
-        partition->records[partition->count++] = (struct stored_record){
-            .bytes = copy_bytes(items[i].record.ptr, items[i].record.len),
-            .len = items[i].record.len,
-            .event_count = items[i].event_count,
-        };
+        put_record(&mine->partitions[items[i].partition], &items[i]);
     }
     sim_relay_wake(&world->regions[mine->region].relay);
     sim_feeder_has_appended(world->feeding, event_count);
@@ -250,6 +273,12 @@ static const struct evc_queue_ops queue_ops = {
     .partitions = queue_partitions,
     .consumer_open = queue_consumer_open,
 };
+
+void
+sim_queue_stick(struct sim_queue *queue, unsigned partition, uint64_t until_us)
+{
+    queue->partitions[partition].stuck_until_us = until_us;
+}
 
 void
 sim_queue_init(struct sim_queue *queue, struct sim_world *world, unsigned region)

@@ -22,6 +22,9 @@ struct sim_queue {
 void sim_queue_init(struct sim_queue *queue, struct sim_world *world, unsigned region);
 void sim_queue_finish(struct sim_queue *queue);
 
+/** Until then it does not say of a partition's records that it has taken them. */
+void sim_queue_stick(struct sim_queue *queue, unsigned partition, uint64_t until_us);
+
 /** Its name as a group is "g<region>". */
 void sim_queue_group_name(unsigned region, char ret[8]);
 

@@ -17,6 +17,10 @@
 #include "base/directory.h"
 #include "queue/journal_ring.h"
 
+enum {
+    STAT_BLOCK_BYTES = 512,
+};
+
 static const char journal_magic[8] = "EVCJRNL";
 
 /* --- open and close --- */
@@ -173,6 +177,18 @@ lock_file(int fd, const char *path, struct evc_error *error)
         path, (long long)header.pid);
 }
 
+/** All of a file's room now: a full disk must be an error here and not a signal at a write. */
+static int
+take_room(int fd, const char *path, uint64_t ring_bytes, struct evc_error *error)
+{
+    int rc = posix_fallocate(fd, 0, (off_t)(JOURNAL_HEADER_BYTES + ring_bytes));
+
+    return rc ? evc_error_sys(error, rc,
+                              "%s: no room for %llu bytes; free some or set journal.size", path,
+                              (unsigned long long)ring_bytes)
+              : EVC_OK;
+}
+
 static int
 make_file(int fd, const char *path, unsigned slot, uint64_t bytes, struct evc_error *error)
 {
@@ -187,14 +203,13 @@ make_file(int fd, const char *path, unsigned slot, uint64_t bytes, struct evc_er
         (ssize_t)sizeof(header.producer)) {
         return evc_error_sys(error, errno, "no random number for %s", path);
     }
-    /* All of it now: a full disk must be an error here and not a signal at the first write. */
-    rc = ftruncate(fd, 0) == 0
-             ? posix_fallocate(fd, 0, (off_t)(JOURNAL_HEADER_BYTES + header.ring_bytes))
-             : errno;
-    if (rc != 0) {
+    if (ftruncate(fd, 0) != 0) {
+        return evc_error_sys(error, errno, "%s: cannot be written", path);
+    }
+    rc = take_room(fd, path, header.ring_bytes, error);
+    if (rc != EVC_OK) {
         (void)!ftruncate(fd, 0); /* gives back what there was */
-        return evc_error_sys(error, rc, "%s: no room for %llu bytes; free some or set journal.size",
-                             path, (unsigned long long)header.ring_bytes);
+        return rc;
     }
     if (pwrite(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
         pwrite(fd, journal_magic, sizeof(journal_magic), 0) != (ssize_t)sizeof(journal_magic)) {
@@ -269,7 +284,10 @@ prepare_file(int fd, const char *path, unsigned slot, uint64_t bytes, struct evc
         !header_is_sound(&header)) {
         return damaged(error, path, "damaged");
     }
-    return EVC_OK;
+    /* A copy of a journal may have holes. */
+    return stat.st_blocks * STAT_BLOCK_BYTES < stat.st_size
+               ? take_room(fd, path, header.ring_bytes, error)
+               : EVC_OK;
 }
 
 static int

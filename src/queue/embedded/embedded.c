@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,7 +19,9 @@ enum {
     EMBEDDED_MAP_SPARE_BYTES = 64 * 1024 * 1024,
     EMBEDDED_MAP_TIMES =
         4, /* a record of one event on a page half full takes some three times itself */
-    EMBEDDED_TRIM_WHEN_FULL = 4096, /* records of each partition */
+    EMBEDDED_TRIM_WHEN_FULL = 4096,    /* records of each partition */
+    EMBEDDED_FIRST_BYTES = 128 * 1024, /* of the data file: more than an empty queue has */
+    STAT_BLOCK_BYTES = 512,
 };
 
 int
@@ -256,6 +259,54 @@ copy_groups(struct evc_embedded *embedded, const struct evc_queue_options *optio
     return EVC_OK;
 }
 
+/** size: what the file has now, 0 if it is not there. */
+static int
+take_room(const char *path, int mode, off_t bytes, off_t size, struct evc_error *error)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int rc = EVC_OK;
+
+    if (fd < 0) {
+        return evc_error_sys(error, errno, "%s: cannot be opened", path);
+    }
+    if (fallocate(fd, mode, 0, bytes) != 0 && errno != EOPNOTSUPP) {
+        rc = evc_error_sys(error, errno, "%s: no room for %lld bytes; free some on its disk", path,
+                           (long long)bytes);
+        if (size == 0) {
+            (void)!ftruncate(fd, 0); /* gives back what there was */
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+/**
+ * Takes room for LMDB's files before LMDB opens them. Its table of readers it makes a file with
+ * holes, and writes to it in memory: on a full disk a signal. What it writes to the data file is an
+ * error then, but one with half a beginning would not open again; so that room is taken beside an
+ * empty file. A table that has its room is not even opened: closing it would end the locks this
+ * process may have on it.
+ */
+static int
+take_room_for_all(const char *directory, struct evc_error *error)
+{
+    char path[EVC_PATH_BYTES_MAX + 16];
+    struct stat file;
+    int rc = EVC_OK;
+
+    snprintf(path, sizeof(path), "%s/lock.mdb", directory);
+    if (stat(path, &file) != 0 || file.st_size == 0) {
+        rc = take_room(path, 0, EVC_STORE_LOCK_BYTES, 0, error);
+    } else if (file.st_blocks * STAT_BLOCK_BYTES < file.st_size) {
+        rc = take_room(path, 0, file.st_size, file.st_size, error);
+    }
+    snprintf(path, sizeof(path), "%s/data.mdb", directory);
+    if (rc == EVC_OK && (stat(path, &file) != 0 || file.st_size == 0)) {
+        rc = take_room(path, FALLOC_FL_KEEP_SIZE, EMBEDDED_FIRST_BYTES, 0, error);
+    }
+    return rc;
+}
+
 static int
 open_bell(struct evc_embedded *embedded, struct evc_error *error)
 {
@@ -289,6 +340,7 @@ evc_queue_embedded_open(const struct evc_queue_options *options, struct evc_queu
         snprintf(embedded->path, sizeof(embedded->path), "%s", options->path);
         rc = copy_groups(embedded, options, error);
     }
+    rc = rc ? rc : take_room_for_all(options->path, error);
     rc = rc ? rc : evc_embedded_boot_check(options->path, error);
     rc = rc ? rc : open_bell(embedded, error);
     /* Room in the address space, not on the disk: the bound is on bytes held. */

@@ -5,10 +5,10 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <errno.h>
 #include <string.h>
 
 enum {
-    STORE_READERS_MAX = 1024,
     STORE_KEY_BYTES_MAX = 2 + EVC_GROUP_NAME_LEN_MAX,
     STORE_RECORD_HEAD_BYTES = 3 * 8,
     STORE_GROUP_HEAD_BYTES = 2 * 8,
@@ -387,7 +387,7 @@ evc_store_open(struct evc_store *store, const char *path, uint64_t map_bytes,
     }
     pthread_rwlock_init(&store->map_lock, NULL);
     rc = mdb_env_set_maxdbs(store->env, 4);
-    rc = rc ? rc : mdb_env_set_maxreaders(store->env, STORE_READERS_MAX);
+    rc = rc ? rc : mdb_env_set_maxreaders(store->env, EVC_STORE_READERS_MAX);
     rc = rc ? rc : mdb_env_set_mapsize(store->env, map_bytes);
     rc = rc ? rc : mdb_env_open(store->env, path, flags, 0666);
     /* Readers that were killed would keep old pages from being used again. */
@@ -395,6 +395,9 @@ evc_store_open(struct evc_store *store, const char *path, uint64_t map_bytes,
     rc = rc ? rc : open_tables(store);
     if (rc != 0) {
         evc_store_close(store);
+        if (rc == ENOSPC) {
+            return evc_error_sys(error, rc, "queue %s: free some room on its disk", path);
+        }
         return evc_error_set(
             error, rc == MDB_CORRUPTED || rc == MDB_INVALID ? EVC_E_CORRUPT : EVC_E_SYS,
             "queue %s: %s; see that the directory is writable and holds nothing else, "

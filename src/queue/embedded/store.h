@@ -26,6 +26,13 @@
 #include "base/error.h"
 #include "queue/queue.h"
 
+enum {
+    EVC_STORE_READERS_MAX = 1024,
+    /* The file of locks and readers, LMDB's head of it included. One that is there stays as long as
+     * it is: others may have it open. */
+    EVC_STORE_LOCK_BYTES = EVC_STORE_READERS_MAX * 64 + 4096,
+};
+
 struct evc_store {
     MDB_env *env;
     MDB_dbi partitions, records, groups, totals;

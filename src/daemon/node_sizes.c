@@ -69,6 +69,7 @@ evc_node_size_parse(struct evc_slice input, struct evc_node_size *ret)
         found |= stat_value(line, "bytes", &size.bytes) ? 2U : 0;
         found |= stat_value(line, "limit_maxbytes", &size.bytes_max) ? 4U : 0;
         found |= stat_value(line, "evictions", &size.evictions) ? 8U : 0;
+        (void)stat_value(line, "time", &size.unix_s); /* nobody depends on it */
         input.ptr += line.len + 2;
         input.len -= line.len + 2;
     }

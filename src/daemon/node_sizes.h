@@ -23,6 +23,7 @@ struct evc_node_size {
     uint64_t items;            /* curr_items */
     uint64_t bytes, bytes_max; /* bytes, limit_maxbytes */
     uint64_t evictions;
+    uint64_t unix_s; /* its time; 0: it does not tell */
 };
 
 /**

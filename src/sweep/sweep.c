@@ -4,6 +4,7 @@
 #include "sweep/sweep.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +98,58 @@ on_timer(uv_timer_t *timer)
     }
 }
 
+/** What nodes say of the time, against this machine's. */
+struct clocks {
+    unsigned told, ahead; /* nodes; of these: by more than the drift bound */
+    const char *first;    /* of those ahead */
+    uint64_t first_ahead_s;
+};
+
+static void
+note_clock(struct clocks *clocks, const struct evc_address *node, uint64_t unix_s,
+           const struct evc_sweep *sweep)
+{
+    uint64_t own_s = evc_clock_unix_us() / 1000000;
+
+    clocks->told += unix_s != 0;
+    if (unix_s <= own_s + sweep->config->drift_ms / 1000) {
+        return;
+    }
+    if (clocks->ahead++ == 0) {
+        clocks->first = node->text;
+        clocks->first_ahead_s = unix_s - own_s;
+    }
+}
+
+/** Asks every node what it has and what time it is. */
+static int
+take_stock(struct evc_sweep *sweep, struct evc_error *error)
+{
+    struct clocks clocks = {0};
+
+    for (unsigned i = 0; i < sweep->copy_count; i++) {
+        struct evc_sweep_copy *copy = &sweep->copies[i];
+        const struct evc_config_zone *zone =
+            &sweep->config->regions[copy->region].zones[copy->zone];
+
+        for (unsigned n = 0; n < zone->nodes_count; n++) {
+            struct evc_node_size size;
+
+            if (evc_node_size_ask(&zone->nodes[n], &size)) {
+                copy->items += size.items;
+                note_clock(&clocks, &zone->nodes[n], size.unix_s, sweep);
+            }
+        }
+    }
+    if (2 * clocks.ahead > clocks.told) {
+        return evc_error_set(error, EVC_E_INVALID,
+                             "this machine's clock is %" PRIu64 " s behind that of %s, and behind "
+                             "%u of %u nodes: mend it, or run this elsewhere",
+                             clocks.first_ahead_s, clocks.first, clocks.ahead, clocks.told);
+    }
+    return EVC_OK;
+}
+
 int
 evc_sweep_connect(struct evc_sweep *sweep, struct evc_error *error)
 {
@@ -124,7 +177,7 @@ evc_sweep_connect(struct evc_sweep *sweep, struct evc_error *error)
     if (sweep->is_stopped) {
         return evc_error_set(error, EVC_E_CLOSED, "%s", sweep->why);
     }
-    return is_ready(sweep, error) ? EVC_OK : EVC_E_TIMEOUT;
+    return is_ready(sweep, error) ? take_stock(sweep, error) : EVC_E_TIMEOUT;
 }
 
 /* --- zones --- */
@@ -195,21 +248,6 @@ evc_sweep_copy_name(const struct evc_sweep *sweep, const struct evc_sweep_copy *
 
     snprintf(text, EVC_SWEEP_NAME_BYTES, "%s/%s", region->name, region->zones[copy->zone].name);
     return text;
-}
-
-uint64_t
-evc_sweep_items(const struct evc_sweep *sweep, const struct evc_sweep_copy *copy)
-{
-    const struct evc_config_zone *zone = &sweep->config->regions[copy->region].zones[copy->zone];
-    struct evc_node_size size;
-    uint64_t items = 0;
-
-    for (unsigned i = 0; i < zone->nodes_count; i++) {
-        if (evc_node_size_ask(&zone->nodes[i], &size)) {
-            items += size.items;
-        }
-    }
-    return items;
 }
 
 evc_version

@@ -3,7 +3,9 @@
  * What a run over the whole cache stands on (`evcache warm`, `evcache verify`): one process, one
  * loop, an engine for each region that takes part, and the zones that do, the copies. It is not a
  * daemon: it waits until every node of its copies is up, does its work and ends; a signal or
- * EVC_SWEEP_RUN_MAX_S ends it early, and what was done until then is told.
+ * EVC_SWEEP_RUN_MAX_S ends it early, and what was done until then is told. On a machine whose clock
+ * is behind it does not begin: what was written since then would look like a bad clock's, and lose
+ * to something older.
  *
  *     evc_sweep_init ─▶ add_zone … ─▶ connect ─▶ run (until leave), as often as needed ─▶ finish
  *
@@ -29,6 +31,7 @@ struct evc_sweep_copy {
     const struct evc_zone *nodes; /* the same zone in the region's topology */
     unsigned port_zone;           /* its index there: where operations go */
     bool is_serving;              /* not write_only: it counts */
+    uint64_t items; /* that its nodes said they have, when it was connected; silent ones: 0 */
 };
 
 struct evc_sweep_region {
@@ -92,8 +95,10 @@ EVC_MUST_USE int evc_sweep_add_zone(struct evc_sweep *sweep, unsigned region, un
 unsigned evc_sweep_copy_find(const struct evc_sweep *sweep, unsigned region, unsigned zone);
 
 /**
- * Waits until every node of every copy is up. EVC_E_TIMEOUT, with *error naming the first that is
- * not and why; EVC_E_CLOSED when stopped meanwhile.
+ * Waits until every node of every copy is up, and asks each what it has and what time it is.
+ * EVC_E_TIMEOUT, with *error naming the first that is not up and why; EVC_E_CLOSED when stopped
+ * meanwhile; EVC_E_INVALID when this machine's clock is further behind those of most nodes than the
+ * drift bound.
  */
 EVC_MUST_USE int evc_sweep_connect(struct evc_sweep *sweep, struct evc_error *error);
 
@@ -114,9 +119,6 @@ evc_version evc_sweep_version(const struct evc_sweep *sweep, uint64_t cas);
 
 /** When an operation that is submitted now is given up. */
 uint64_t evc_sweep_deadline_us(const struct evc_sweep *sweep);
-
-/** Items that the nodes of a copy say they have; asks each, and waits. Those silent count as 0. */
-uint64_t evc_sweep_items(const struct evc_sweep *sweep, const struct evc_sweep_copy *copy);
 
 /** "virginia/virginia-a"; text: EVC_SWEEP_NAME_BYTES, returned. */
 enum {

@@ -436,7 +436,7 @@ evc_warm_run(struct evc_warm *warm, const struct evc_warm_options *options)
             warm->targets[warm->target_count++] = i;
         }
         if (evc_copy_set_has(&options->sources, i)) {
-            warm->expected += evc_sweep_items(sweep, &sweep->copies[i]);
+            warm->expected += sweep->copies[i].items;
         }
     }
     evc_key_queue_init(&warm->keys, EVC_WARM_KEYS_BYTES_MAX);

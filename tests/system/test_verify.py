@@ -2,12 +2,14 @@
 """`evcache verify`: differences planted past evcache on a real cache are found, counted apart and repaired."""
 
 import json
+import re
 import signal
 import threading
 import time
 
 import pytest
 from evc.memcache import is_tombstone
+from helpers import wrong_clock
 from helpers.system import program, run
 from helpers.terminal import Terminal
 
@@ -146,6 +148,23 @@ def test_verify__a_version_of_a_bad_clock__counts_for_nothing_and_is_repaired(ca
     document = verify(s, "--repair")
     assert document["stale"] == 1 and zones(document, "foreign") == zones(document, "repaired") == {"oregon-a": 1}
     assert s.values(KEYS[60])["oregon-a"] == b"value"
+
+
+@pytest.mark.parametrize("arguments", [["verify", "--repair"], ["warm", "--region", "oregon", "--from", "virginia"]])
+def test_verify__a_clock_that_is_behind__nothing_is_done(cache, tmp_path, arguments):
+    s = cache
+    key = KEYS[61]
+    set_all(s.proxy("virginia"), [key], b"newer")
+    wait_alike(s)
+    newer = s.copies(key)["virginia-a"].cas
+    write_past(s, "oregon", 0, key, b"older", newer - 60 * MINUTE)
+    done = run(arguments[0], "--config", s.config, *arguments[1:], environment=wrong_clock.environment(tmp_path, -600))
+    # By that clock the newer ones are a bad clock's, and the older would replace them.
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"evcache {arguments[0]}: this machine's clock is (599|600|601) s behind that of "
+                        r"127\.0\.0\.1:\d+, and behind 8 of 8 nodes: mend it, or run this elsewhere\n", done.stderr)
+    assert s.values(key)["virginia-a"] == b"newer"
+    assert verify(s, "--repair")["stale"] == 1 and s.values(key)["oregon-a"] == b"newer"
 
 
 def test_verify__missing_and_older_than_tombstones_live__is_late_and_stays_a_miss(cache):

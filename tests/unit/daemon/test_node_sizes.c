@@ -17,6 +17,8 @@ static const char answer[] = "STAT pid 7\r\n"
                              "STAT limit_maxbytes 67108864\r\n"
                              "STAT bytes 5120\r\n"
                              "STAT curr_items 12\r\n"
+                             "STAT time 1795664643\r\n"
+                             "STAT time_in_listen_disabled_us 7\r\n"
                              "STAT total_items 40\r\n"
                              "STAT evictions 3\r\n"
                              "END\r\n";
@@ -28,7 +30,7 @@ parse(const char *text, size_t len, struct evc_node_size *ret)
 }
 
 static void
-test_node_size_parse__stats__four_numbers(void **state)
+test_node_size_parse__stats__its_numbers(void **state)
 {
     struct evc_node_size size;
 
@@ -38,6 +40,7 @@ test_node_size_parse__stats__four_numbers(void **state)
     assert_int_equal(size.bytes, 5120);
     assert_int_equal(size.bytes_max, 67108864);
     assert_int_equal(size.evictions, 3);
+    assert_int_equal(size.unix_s, 1795664643);
 }
 
 static void
@@ -74,7 +77,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_node_size_parse__stats__four_numbers),
+        cmocka_unit_test(test_node_size_parse__stats__its_numbers),
         cmocka_unit_test(test_node_size_parse__every_shorter_piece__again),
         cmocka_unit_test(test_node_size_parse__something_else__refused),
     };

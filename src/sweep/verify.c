@@ -17,16 +17,12 @@ begins_with(struct evc_slice key, struct evc_slice prefix)
            (prefix.len == 0 || memcmp(key.ptr, prefix.ptr, prefix.len) == 0);
 }
 
-/** Whether a key is wanted, of clients, and lives for long enough to be compared. */
+/** Whether a key is wanted, and of clients. */
 static bool
-is_compared(const struct evc_verify *verify, const struct evc_node_dump_line *line)
+is_compared(const struct evc_verify *verify, struct evc_slice key)
 {
-    int64_t now_s = (int64_t)(verify->options.sweep->loop.now.unix_us / 1000000);
-
-    return begins_with(line->key, verify->options.prefix) &&
-           !evc_canary_is_key(line->key.ptr, line->key.len) &&
-           !begins_with(line->key, EVC_SLICE(EVC_LEASE_PREFIX)) &&
-           (line->expiry_s < 0 || line->expiry_s > now_s + EVC_EXPLAIN_EXPIRY_SLACK_S);
+    return begins_with(key, verify->options.prefix) && !evc_canary_is_key(key.ptr, key.len) &&
+           !begins_with(key, EVC_SLICE(EVC_LEASE_PREFIX));
 }
 
 /** A tombstone's life is each zone's own: it is not compared. */
@@ -83,7 +79,7 @@ on_item_compare(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
     const struct evc_copy_item item = item_of(verify, line);
     struct place place;
 
-    if (verify->is_stopping || !is_compared(verify, line)) {
+    if (verify->is_stopping || !is_compared(verify, line->key)) {
         return;
     }
     place = place_of(verify, line->key, copy);
@@ -148,7 +144,7 @@ on_item_suspect(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
     const struct evc_queued_key key = {
         .key = line->key, .hash = place.hash, .copy = (uint16_t)copy};
 
-    if (verify->is_stopping || !entry || entry->is_taken || !is_compared(verify, line) ||
+    if (verify->is_stopping || !entry || entry->is_taken || !is_compared(verify, line->key) ||
         !evc_copy_table_is_suspect(&verify->table, entry) ||
         evc_copy_table_holder(&verify->table, entry) != copy) {
         return;

@@ -13,8 +13,8 @@
  * cache holds; it costs walks. Under traffic a key that was written between two walks is a suspect,
  * and the looks find it alike.
  *
- * Left out: canaries, which change all the time; leases; what expires within
- * EVC_EXPLAIN_EXPIRY_SLACK_S.
+ * Left out: canaries, which change all the time, and leases. When something expires is only
+ * compared between nodes, which count from moments of their own, never with this machine's clock.
  */
 #ifndef EVC_SWEEP_VERIFY_H
 #define EVC_SWEEP_VERIFY_H

@@ -167,6 +167,12 @@ def test_verify__a_clock_that_is_behind__nothing_is_done(cache, tmp_path, argume
     assert verify(s, "--repair")["stale"] == 1 and s.values(key)["oregon-a"] == b"newer"
 
 
+def test_verify__a_clock_that_is_ahead__the_same_is_compared(cache, tmp_path):
+    s = cache
+    done = run("verify", "--config", s.config, "--json", environment=wrong_clock.environment(tmp_path, 900))
+    assert json.loads(done.stdout)["keys"] == verify(s)["keys"] > len(KEYS)  # they live for 600 s
+
+
 def test_verify__missing_and_older_than_tombstones_live__is_late_and_stays_a_miss(cache):
     s = cache
     old = s.copies(KEYS[0])["virginia-a"].cas - 120 * MINUTE

@@ -134,7 +134,7 @@ on_added(struct evc_node_op *op)
     conclude(item);
 }
 
-/** The item as it was read goes to every target that may lack it. */
+/** The item as it was read goes to every target that lacks it. */
 static void
 add_to_targets(struct warm_item *item, const struct evc_node_reply *reply)
 {
@@ -197,14 +197,12 @@ on_all_asked(struct warm_item *item)
     for (unsigned i = 0; i < item->warm->target_count; i++) {
         is_missing |= item->is_missing[i];
     }
-    if (item->failed > 0) {
-        end(item, EVC_WARM_FAILED);
-    } else if (!is_missing) {
-        end(item, EVC_WARM_THERE);
-    } else if (item->warm->options.is_dry_run) {
-        end(item, EVC_WARM_ADDED);
-    } else {
+    if (is_missing && !item->warm->options.is_dry_run) {
         read_source(item);
+    } else {
+        end(item, item->failed > 0 ? EVC_WARM_FAILED
+                  : is_missing     ? EVC_WARM_ADDED
+                                   : EVC_WARM_THERE);
     }
 }
 
@@ -270,18 +268,11 @@ start_item(struct evc_warm *warm, const struct evc_queued_key *key)
     item->size = key->size;
     item->key_len = (uint8_t)key->key.len;
     memcpy(item->key, key->key.ptr, key->key.len);
-    for (unsigned i = 0; i < warm->target_count; i++) {
-        item->is_missing[i] = true;
-    }
     warm->in_flight++;
     warm->in_flight_bytes += key->size;
     evc_key_queue_drop(&warm->keys);
     warm->taken++;
-    if (warm->asks_first) {
-        ask_targets(item);
-    } else {
-        read_source(item);
-    }
+    ask_targets(item);
 }
 
 static bool
@@ -443,11 +434,9 @@ evc_warm_run(struct evc_warm *warm, const struct evc_warm_options *options)
     evc_pool_init(&warm->pool, sizeof(struct warm_item), EVC_WARM_IN_FLIGHT_MAX);
     evc_moment_refresh(&sweep->loop.now);
     warm->started_us = sweep->loop.now.mono_us;
-    warm->asks_first = options->is_dry_run;
     for (unsigned i = 0; i < sweep->copy_count && !warm->is_incomplete; i++) {
         if (evc_copy_set_has(&options->sources, i)) {
             warm_from(warm, i);
-            warm->asks_first = true;
         }
     }
     warm->ended_us = evc_clock_mono_us();

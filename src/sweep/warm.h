@@ -8,11 +8,12 @@
  * is newer or the same. What is added carries the version it had, so whatever comes later decides
  * by it. Tombstones are copied as the items they are.
  *
- *   walk ─▶ queue of keys ─▶ [a target has it? ─▶] read ─▶ add ─▶ one outcome
+ *   walk ─▶ queue of keys ─▶ the targets have it? ─▶ read ─▶ add ─▶ one outcome
  *
- * The targets are asked first in a dry run, and of every source but the first: there most items are
- * there already, and to ask costs less than a value. Each item that was seen ends in exactly one
- * outcome. Owner: the sweep's thread.
+ * The targets are asked first because a node that cannot store a value (too large for its -I, no
+ * memory) drops what it has under the key, even when it was told to add: so only what a target
+ * lacks is read and added. Where most is there already that costs less, too. Each item that was
+ * seen ends in exactly one outcome. Owner: the sweep's thread.
  *
  * Bounds: items and bytes of values on their way, bytes of keys that wait. Where a source has more
  * keys than may wait (with a low rate) it is walked again for the rest: sweep/key_range.h.
@@ -71,7 +72,6 @@ struct evc_warm {
     struct evc_pool pool;
     unsigned targets[EVC_ZONE_MAX], target_count;
     unsigned source; /* being walked */
-    bool asks_first; /* the targets, before it reads */
     bool is_walking, is_pumping, is_stopping;
     unsigned in_flight;
     uint64_t in_flight_bytes;

@@ -12,6 +12,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
 sys.dont_write_bytecode = True
 
 from helpers import config as config_helper  # noqa: E402
+from helpers.bare import Bare  # noqa: E402
 from helpers.prometheus import Prometheus  # noqa: E402
 from helpers.real import real_memcached  # noqa: E402
 from helpers.system import starter  # noqa: E402
@@ -21,6 +22,13 @@ from helpers.system import starter  # noqa: E402
 def config_fixture(tmp_path):
     """Writes a configuration without starting anything: config(regions=2, ...) -> (path, regions)."""
     return lambda **shape: config_helper.write(config_helper.Shape(**shape), tmp_path)
+
+
+@pytest.fixture(name="bare")
+def bare_fixture(config, tmp_path):
+    """The nodes of a cache without any other process: bare(regions=2, zones=1, ...) -> helpers.bare.Bare."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **shape: Bare(stack, config, tmp_path, **shape)
 
 
 @pytest.fixture(name="system")

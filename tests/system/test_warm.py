@@ -7,6 +7,7 @@ import time
 
 import pytest
 from evc.memcache import is_tombstone
+from helpers.bare import version
 from helpers.system import run
 from helpers.terminal import Terminal
 from helpers.system import program
@@ -151,6 +152,25 @@ def test_warm__rate__is_kept_and_a_signal_ends_it_with_what_was_done(cache):
     assert 300 <= added <= 500 * (time.monotonic() - begin)
     rest = warm(s, "virginia", "--zone", "virginia-b")
     assert rest["outcomes"]["already_there"] == added
+
+
+def test_warm__a_value_that_the_target_does_not_take__takes_nothing_away_there(bare):
+    b = bare(regions=1, zones=2, arguments={"virginia-a": ["-I", "8m"], "virginia-b": ["-I", "1m"]})
+    b.put("virginia-a", b"newer-there", b"x" * 3_000_000, version(age_s=60))
+    b.put("virginia-b", b"newer-there", b"newer", version(age_s=1))
+    b.put("virginia-a", b"missing-there", b"x" * 3_000_000, version(age_s=60))
+    document = warm(b, "virginia", "--zone", "virginia-b", code=1)
+    assert document["outcomes"]["already_there"] == document["outcomes"]["failed"] == 1
+    assert document["why"] == "virginia/virginia-b: SERVER_ERROR object too large for cache"
+    assert b.peek("virginia-b", b"newer-there").value == b"newer" and b.peek("virginia-b", b"missing-there") is None
+
+
+def test_warm__one_target_falls_silent__the_other_gets_the_item(bare):
+    b = bare(regions=2, zones=2)
+    b.put("virginia-a", b"key", b"value", version(age_s=60))
+    b.between("oregon-b", lambda data: b"mg key" not in data)
+    assert warm(b, "oregon", "--from", "virginia/virginia-a", code=3)["outcomes"]["failed"] == 1
+    assert b.peek("oregon-a", b"key").value == b"value" and b.peek("oregon-b", b"key") is None
 
 
 def test_warm__a_node_does_not_answer__exit_3_names_it(system):

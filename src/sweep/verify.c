@@ -135,6 +135,17 @@ on_look_room(void *ctx)
     pump(ctx);
 }
 
+/** Whether a suspect's key is to be learned from a copy in this round. */
+static bool
+is_told_by(const struct evc_verify *verify, const struct evc_copy_entry *entry, unsigned copy)
+{
+    bool is_first = copy == evc_copy_table_holder(&verify->table, entry);
+
+    return verify->has_lost ? !is_first && (evc_copy_entry_is_newest(entry, copy) ||
+                                            evc_copy_table_is_older(&verify->table, entry, copy))
+                            : is_first;
+}
+
 static void
 on_item_suspect(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
 {
@@ -145,8 +156,7 @@ on_item_suspect(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
         .key = line->key, .hash = place.hash, .copy = (uint16_t)copy};
 
     if (verify->is_stopping || !entry || entry->is_taken || !is_compared(verify, line->key) ||
-        !evc_copy_table_is_suspect(&verify->table, entry) ||
-        evc_copy_table_holder(&verify->table, entry) != copy) {
+        !evc_copy_table_is_suspect(&verify->table, entry) || !is_told_by(verify, entry, copy)) {
         return;
     }
     if (verify->skipped > 0 || !evc_key_queue_push(&verify->keys, &key)) {
@@ -218,9 +228,14 @@ find_holders(const struct evc_verify *verify, struct evc_copy_set *ret)
     for (uint32_t i = 0; i < verify->table.count; i++) {
         const struct evc_copy_entry *entry = evc_copy_table_at(&verify->table, i);
 
-        if (!entry->is_taken && evc_copy_table_is_suspect(&verify->table, entry)) {
-            evc_copy_set_add(ret, evc_copy_table_holder(&verify->table, entry));
-            has_any = true;
+        if (entry->is_taken || !evc_copy_table_is_suspect(&verify->table, entry)) {
+            continue;
+        }
+        for (unsigned copy = 0; copy < verify->options.sweep->copy_count; copy++) {
+            if (is_told_by(verify, entry, copy)) {
+                evc_copy_set_add(ret, copy);
+                has_any = true;
+            }
         }
     }
     return has_any;
@@ -251,12 +266,14 @@ look_at_suspects(struct evc_verify *verify)
     uint64_t looked = verify->looks.looked;
 
     verify->phase_started_us = verify->options.sweep->loop.now.mono_us;
+    verify->has_lost = false;
     for (unsigned round = 0; !verify->is_stopping && find_holders(verify, &holders); round++) {
         verify->skipped = 0;
         walk(verify, EVC_VERIFY_LOOKING, &holders);
-        if (verify->skipped == 0) {
+        if (verify->skipped == 0 && verify->has_lost) {
             break;
         }
+        verify->has_lost |= verify->skipped == 0;
         if (round == EVC_VERIFY_ROUNDS_MAX) {
             give_up(verify, "too many keys differ for this memory");
         }

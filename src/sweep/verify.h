@@ -8,6 +8,9 @@
  *   walk all ─▶ table ─▶ suspects ─▶ walk for their keys ─▶ queue ─▶ looks ─▶ tally
  *                  └─▶ the rest ─────────────────────────────────────────────▶ tally
  *
+ * Of a suspect, one zone that has it is walked for the key. Where that zone has lost it since
+ * (evicted, restarted), all others that had it are; what they have not any more either is gone.
+ *
  * Where the keys do not fit into memory, the key space is done in passes (sweep/key_range.h), and
  * where the suspects' do not, they are learned by further walks. So memory is bounded whatever the
  * cache holds; it costs walks. Under traffic a key that was written between two walks is a suspect,
@@ -68,6 +71,7 @@ struct evc_verify {
     struct evc_key_queue keys;
     bool is_walking, is_pumping, is_stopping;
     uint64_t skipped; /* suspects whose keys found no room in this round */
+    bool has_lost;    /* this round is for suspects that their first zone has lost */
 };
 
 /** Blocks until it is over or the sweep is stopped. 0 or EVC_E_NOMEM: then nothing was done. */

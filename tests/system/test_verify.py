@@ -10,6 +10,7 @@ import time
 import pytest
 from evc.memcache import is_tombstone
 from helpers import wrong_clock
+from helpers.bare import version
 from helpers.system import program, run
 from helpers.terminal import Terminal
 
@@ -215,6 +216,26 @@ def test_verify__under_traffic__no_false_alarm(cache):
         for thread in threads:
             thread.join()
     wait_alike(s)
+
+
+def test_verify__evicted_between_walk_and_look__the_other_copies_are_judged(bare):
+    b = bare(regions=3, zones=1)
+    walks = []
+
+    def evict_before_the_second(data):
+        walks.extend([None] * data.count(b"metadump"))
+        if len(walks) == 2:
+            b.client("virginia-a").ask("md key")
+            b.client("virginia-a").ask("md only")
+
+    b.between("virginia-a", evict_before_the_second)
+    b.put("virginia-a", b"key", b"newer", version(age_s=10))
+    b.put("oregon-a", b"key", b"newer", version(age_s=10))
+    b.put("ireland-a", b"key", b"older", version(age_s=60))
+    b.put("virginia-a", b"only", b"value", version(age_s=10))
+    document = verify(b, code=1)
+    assert (document["keys"], document["stale"], document["gone"]) == (1, 1, 1)
+    assert zones(document, "missing") == {"virginia-a": 1} and zones(document, "behind") == {"ireland-a": 1}
 
 
 def test_verify__on_a_terminal__progress_and_colours(cache):

@@ -79,7 +79,7 @@ on_progress(void *ctx)
 static int
 verdict(const struct evc_verify *verify)
 {
-    char digits[EVC_FIGURE_BYTES];
+    char digits[EVC_FIGURE_BYTES], name[EVC_SWEEP_NAME_BYTES];
     int result = EVC_EXIT_OK;
 
     if (verify->is_incomplete) {
@@ -90,8 +90,12 @@ verdict(const struct evc_verify *verify)
                               evc_figure_count((int64_t)verify->tally.stale_left, digits));
     }
     if (verify->tally.unanswered > 0) {
-        (void)evc_cli_fail("verify", "keys for which a node did not answer: %s",
-                           evc_figure_count((int64_t)verify->tally.unanswered, digits));
+        const struct evc_sweep *sweep = verify->options.sweep;
+
+        (void)evc_cli_fail(
+            "verify", "keys for which a node did not answer: %s, the first of %s",
+            evc_figure_count((int64_t)verify->tally.unanswered, digits),
+            evc_sweep_copy_name(sweep, &sweep->copies[verify->looks.silent_copy], name));
     }
     return verify->has_silent || verify->tally.unanswered > 0 ? EVC_EXIT_UNANSWERED : result;
 }

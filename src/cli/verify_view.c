@@ -12,7 +12,8 @@
 #include "meta/base64.h"
 
 enum {
-    NAME_BYTES = 2 * EVC_CONFIG_NAME_LEN_MAX + 16
+    NAME_BYTES = 2 * EVC_CONFIG_NAME_LEN_MAX + 16,
+    KEYS_BYTES = EVC_FIGURE_BYTES + 8,
 };
 
 /** The states that are columns. */
@@ -252,23 +253,6 @@ print_samples(const struct evc_verify *verify, const char *config)
            is_base64 ? " --base64" : "", (int)key.len, key.ptr);
 }
 
-static void
-print_head(const struct evc_verify *verify)
-{
-    const struct evc_sweep *sweep = verify->options.sweep;
-    char keys[EVC_FIGURE_BYTES], duration[EVC_FIGURE_BYTES];
-
-    printf("%s%s%s: %s keys in %u zones of %u regions, %s",
-           evc_terminal_style(stdout, EVC_STYLE_BOLD), sweep->config->cache,
-           evc_terminal_style(stdout, EVC_STYLE_PLAIN),
-           evc_figure_count((int64_t)verify->tally.keys, keys), sweep->copy_count,
-           regions_of(sweep), evc_figure_duration(verify->ended_us - verify->started_us, duration));
-    if (verify->range.pass > 1) {
-        printf(", in %u passes", verify->range.pass);
-    }
-    printf("\n\n");
-}
-
 /** "1 key", "1,234 keys". */
 static const char *
 keys_text(uint64_t count, char *text, size_t text_bytes)
@@ -280,11 +264,27 @@ keys_text(uint64_t count, char *text, size_t text_bytes)
     return text;
 }
 
+static void
+print_head(const struct evc_verify *verify)
+{
+    const struct evc_sweep *sweep = verify->options.sweep;
+    char keys[KEYS_BYTES], duration[EVC_FIGURE_BYTES];
+
+    printf("%s%s%s: %s in %u zones of %u regions, %s", evc_terminal_style(stdout, EVC_STYLE_BOLD),
+           sweep->config->cache, evc_terminal_style(stdout, EVC_STYLE_PLAIN),
+           keys_text(verify->tally.keys, keys, sizeof(keys)), sweep->copy_count, regions_of(sweep),
+           evc_figure_duration(verify->ended_us - verify->started_us, duration));
+    if (verify->range.pass > 1) {
+        printf(", in %u passes", verify->range.pass);
+    }
+    printf("\n\n");
+}
+
 /** Of keys that differ. Stale and missing apart: a miss is safe, a stale value is not. */
 static void
-print_differing(const struct evc_tally *tally, bool is_repair)
+print_differing(const struct evc_tally *tally, bool is_repair, bool is_all)
 {
-    char text[EVC_FIGURE_BYTES + 8];
+    char text[KEYS_BYTES];
 
     if (tally->missing > 0) {
         printf("%s%s%s of which a copy %s missing: that is a miss, and safe\n",
@@ -297,7 +297,7 @@ print_differing(const struct evc_tally *tally, bool is_repair)
                evc_terminal_style(stdout, EVC_STYLE_BAD),
                keys_text(tally->stale_left, text, sizeof(text)), is_repair ? "left with" : "with",
                evc_terminal_style(stdout, EVC_STYLE_PLAIN));
-    } else {
+    } else if (is_all) {
         printf("%s%s%s\n", evc_terminal_style(stdout, EVC_STYLE_GOOD),
                tally->stale > 0 ? "no copy is stale any more" : "no copy is stale",
                evc_terminal_style(stdout, EVC_STYLE_PLAIN));
@@ -308,14 +308,15 @@ static void
 print_summary(const struct evc_verify *verify)
 {
     const struct evc_tally *tally = &verify->tally;
+    bool is_all = !verify->is_incomplete && tally->unanswered == 0;
 
     if (verify->is_incomplete) {
         printf("%snot all was compared: %s%s\n", evc_terminal_style(stdout, EVC_STYLE_BAD),
                verify->why, evc_terminal_style(stdout, EVC_STYLE_PLAIN));
     }
     if (tally->stale + tally->missing > 0) {
-        print_differing(tally, verify->options.is_repair);
-    } else if (!verify->is_incomplete && tally->unanswered == 0) {
+        print_differing(tally, verify->options.is_repair, is_all);
+    } else if (is_all) {
         printf("%sall copies agree%s\n", evc_terminal_style(stdout, EVC_STYLE_GOOD),
                evc_terminal_style(stdout, EVC_STYLE_PLAIN));
     }

@@ -142,6 +142,21 @@ pause_look(struct look *look)
     look->looks->on_room(look->looks->ctx);
 }
 
+/** Remembers the first copy whose node has not answered. */
+static void
+note_silent(struct look *look)
+{
+    struct evc_looks *looks = look->looks;
+
+    looks->tally->unanswered++;
+    for (unsigned i = 0; looks->silent_copy == EVC_SWEEP_COPIES_MAX && i < looks->sweep->copy_count;
+         i++) {
+        if (looks->sweep->copies[i].is_serving && tally_state_of(look, i) == EVC_COPY_UNANSWERED) {
+            looks->silent_copy = i;
+        }
+    }
+}
+
 /** All copies have answered, or will not. */
 static void
 on_all_asked(struct look *look)
@@ -150,26 +165,29 @@ on_all_asked(struct look *look)
     struct evc_explain *explain = judge(look);
     bool is_answered = evc_explain_unanswered(explain) == 0;
     bool differs = evc_explain_differing(explain) > 0;
+    bool is_early = looks->sweep->loop.now.mono_us < look->lag_end_us;
     struct evc_tally_key key;
 
     looks->asking--;
-    if (is_answered && differs && looks->sweep->loop.now.mono_us < look->lag_end_us &&
-        !looks->is_stopping) {
+    if (is_answered && differs && is_early && !looks->is_stopping) {
         settle(look);
         pause_look(look);
         return;
     }
     key = tally_key_of(look);
+    if (!is_answered) {
+        note_silent(look);
+    }
     if (look->is_repaired) {
-        looks->tally->unanswered += !is_answered;
         evc_tally_repair(looks->tally, &look->before, &key, look->late);
         end(look);
     } else if (!is_answered) {
-        looks->tally->unanswered++;
         end(look);
     } else if (!is_found_anywhere(look)) {
         looks->tally->gone++;
         end(look);
+    } else if (differs && is_early) {
+        end(look); /* stopped while a write may be on its way: nobody knows */
     } else {
         evc_tally_key(looks->tally, &key);
         if (differs && looks->is_repair && !looks->is_stopping) {
@@ -445,6 +463,7 @@ evc_looks_init(struct evc_looks *looks, struct evc_sweep *sweep, struct evc_tall
         .is_repair = is_repair,
         .on_room = on_room,
         .ctx = ctx,
+        .silent_copy = EVC_SWEEP_COPIES_MAX,
         .explain = evc_explain_create(sweep->config, EVC_SLICE("-")), /* for any key */
     };
     if (!looks->explain) {

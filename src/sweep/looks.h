@@ -32,7 +32,8 @@ enum {
 struct evc_looks {
     /* to be read */
     unsigned in_flight;
-    uint64_t looked; /* keys done with */
+    uint64_t looked;      /* keys done with */
+    unsigned silent_copy; /* whose node was the first not to answer; EVC_SWEEP_COPIES_MAX: none */
     /* internal */
     struct evc_sweep *sweep;
     struct evc_tally *tally;
@@ -70,7 +71,8 @@ EVC_MUST_USE bool evc_looks_start(struct evc_looks *looks, struct evc_slice key,
 /** Looks again at what has paused for long enough. Often. */
 void evc_looks_on_look(struct evc_looks *looks);
 
-/** No more pauses and repairs: what is in flight ends soon. */
+/** No more pauses and repairs: what is in flight ends soon. A key that differs, and has not been
+ * looked at for lag_us, is not counted. */
 void evc_looks_stop(struct evc_looks *looks);
 
 #endif

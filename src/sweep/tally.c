@@ -132,6 +132,20 @@ is_stale(const struct evc_tally *tally, const struct evc_tally_key *key)
     return worst < tally->layout.copy_count && evc_tally_severity(key->states[worst]) > 1;
 }
 
+/** Whether one is after a repair, or was before and does not answer any more. */
+static bool
+is_left_stale(const struct evc_tally *tally, const struct evc_tally_key *before,
+              const struct evc_tally_key *after)
+{
+    for (unsigned i = 0; i < tally->layout.copy_count; i++) {
+        if (tally->layout.is_counted[i] && after->states[i] == EVC_COPY_UNANSWERED &&
+            evc_tally_severity(before->states[i]) > 1) {
+            return true;
+        }
+    }
+    return is_stale(tally, after);
+}
+
 void
 evc_tally_key(struct evc_tally *tally, const struct evc_tally_key *key)
 {
@@ -167,5 +181,5 @@ evc_tally_repair(struct evc_tally *tally, const struct evc_tally_key *before,
             zone->failed++;
         }
     }
-    tally->stale_left -= is_stale(tally, before) && !is_stale(tally, after);
+    tally->stale_left -= is_stale(tally, before) && !is_left_stale(tally, before, after);
 }

@@ -238,6 +238,42 @@ def test_verify__evicted_between_walk_and_look__the_other_copies_are_judged(bare
     assert zones(document, "missing") == {"virginia-a": 1} and zones(document, "behind") == {"ireland-a": 1}
 
 
+def test_verify__stopped_while_a_write_may_be_on_its_way__nothing_is_said_of_the_key(bare):
+    b = bare(regions=2, zones=1)
+    b.put("virginia-a", b"behind", b"newer", version())
+    b.put("oregon-a", b"behind", b"older", version(age_s=60))
+    b.put("virginia-a", b"missing", b"value", version())
+    for zone in ("virginia-a", "oregon-a"):
+        b.put(zone, b"alike", b"value", of_version=1 << 60)
+    terminal = Terminal([program(), "verify", "--config", str(b.config), "--lag", "10s"], columns=100)
+    try:
+        terminal.wait_for("looking at what may differ")
+        terminal.process.send_signal(signal.SIGTERM)
+        text = terminal.wait_for("not all was compared: terminated")
+        assert terminal.end() == 1
+    finally:
+        terminal.close()
+    assert "1 key in 2 zones" in text and "Keys that differ" not in text and "stale" not in text
+
+
+def test_verify__silent_after_the_repair__no_copy_is_said_to_be_right(bare):
+    b = bare(regions=2, zones=1)
+    is_silent = threading.Event()
+
+    def silent_once_written_to(data):
+        if data.startswith(b"ms "):
+            is_silent.set()
+        return not is_silent.is_set()
+
+    b.between("oregon-a", silent_once_written_to)
+    b.put("virginia-a", b"key", b"newer", version(age_s=10))
+    b.put("oregon-a", b"key", b"older", version(age_s=60))
+    done = run("verify", "--config", b.config, "--repair")
+    assert done.returncode == 3 and "1 key left with a copy that is behind, different or foreign\n" in done.stdout
+    assert "stale" not in done.stdout and done.stderr.endswith(
+        "evcache verify: keys for which a node did not answer: 1, the first of oregon/oregon-a\n")
+
+
 def test_verify__on_a_terminal__progress_and_colours(cache):
     terminal = Terminal([program(), "verify", "--config", str(cache.config)], columns=100)
     try:

@@ -98,6 +98,29 @@ test_tally__after_a_repair__each_copy_is_repaired_late_or_failed(void **state)
 }
 
 static void
+test_tally__silent_after_a_repair__what_was_stale_is_left(void **state)
+{
+    struct evc_tally tally = {.layout = layout};
+    struct evc_tally_key before = key_of("bmnnn", EVC_POLICY_COPY);
+    struct evc_tally_key after = key_of("nnnnn", EVC_POLICY_COPY);
+
+    (void)state;
+    evc_tally_key(&tally, &before);
+    after.states[0] = EVC_COPY_UNANSWERED;
+    evc_tally_repair(&tally, &before, &after, 0);
+    assert_int_equal(tally.zones[0].failed, 1);
+    assert_int_equal(tally.zones[1].repaired, 1);
+    assert_int_equal(tally.stale_left, 1);
+
+    evc_tally_key(&tally, &before);
+    after = key_of("nnnnn", EVC_POLICY_COPY);
+    after.states[1] = EVC_COPY_UNANSWERED; /* it was missing */
+    evc_tally_repair(&tally, &before, &after, 0);
+    assert_int_equal(tally.stale, 2);
+    assert_int_equal(tally.stale_left, 1);
+}
+
+static void
 test_tally__an_entry_that_is_alike__counts_as_the_copies_are(void **state)
 {
     struct evc_tally tally = {.layout = layout};
@@ -161,6 +184,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tally__one_key__counts_once_in_a_pair_with_its_worst_copy),
         cmocka_unit_test(test_tally__after_a_repair__each_copy_is_repaired_late_or_failed),
+        cmocka_unit_test(test_tally__silent_after_a_repair__what_was_stale_is_left),
         cmocka_unit_test(test_tally__an_entry_that_is_alike__counts_as_the_copies_are),
         cmocka_unit_test(test_tally__more_keys_than_are_shown__the_worst_and_first_are),
     };

@@ -163,6 +163,7 @@ take_newer(const struct evc_copy_table *table, struct evc_copy_entry *entry,
     entry->newest = item->version;
     entry->size = item->size;
     entry->expiry_s = item->expiry_s;
+    entry->flags = item->flags;
     entry->is_different = false;
 }
 
@@ -172,7 +173,8 @@ is_other(const struct evc_copy_entry *entry, const struct evc_copy_item *item)
     uint32_t apart_s = entry->expiry_s > item->expiry_s ? entry->expiry_s - item->expiry_s
                                                         : item->expiry_s - entry->expiry_s;
 
-    return entry->size != item->size || apart_s > EVC_COPY_TABLE_EXPIRY_SLACK_S;
+    return entry->size != item->size || apart_s > EVC_COPY_TABLE_EXPIRY_SLACK_S ||
+           (entry->flags != item->flags && entry->flags != 0 && item->flags != 0);
 }
 
 int

@@ -42,14 +42,15 @@ struct evc_copy_item {
     evc_version version; /* 0: foreign */
     uint32_t size;       /* 0: not known */
     uint32_t expiry_s;   /* Unix seconds; 0: never, or not to be compared */
+    uint32_t flags;      /* 0: there are none, which makes it smaller, or they are not known */
 };
 
 struct evc_copy_entry {
     uint64_t hash;
     evc_version newest;
-    uint32_t size, expiry_s;
+    uint32_t size, expiry_s, flags;
     uint8_t policy;    /* enum evc_policy */
-    bool is_different; /* two copies of the newest version differ in size or expiry */
+    bool is_different; /* two copies of the newest version differ in size, expiry or flags */
     bool is_taken;     /* the caller's mark */
     uint64_t sets[];   /* copies that hold the newest, then those that hold something older */
 };

@@ -35,6 +35,7 @@ item_of(const struct evc_verify *verify, const struct evc_node_dump_line *line)
         .version = evc_sweep_version(verify->options.sweep, line->cas),
         .size = line->size,
         .expiry_s = has_expiry ? (uint32_t)line->expiry_s : 0,
+        .flags = line->client_flags,
     };
 }
 

@@ -135,11 +135,12 @@ def test_verify__same_version_but_another_value__is_different_and_not_touched(ca
     version = s.copies(KEYS[40])["virginia-a"].cas
     write_past(s, "oregon", 0, KEYS[40], b"another value", version)
     write_past(s, "virginia", 1, KEYS[41], b"value", s.copies(KEYS[41])["virginia-a"].cas, ttl=0)
+    write_past(s, "virginia", 1, KEYS[42], b"value", s.copies(KEYS[42])["virginia-a"].cas, flags=8)
     document = verify(s, "--repair", code=1)
-    assert document["stale_left"] == 2 and sum(zones(document, "different").values()) == 2
-    assert sum(zones(document, "failed").values()) == 2 and not zones(document, "repaired")
+    assert document["stale_left"] == 3 and sum(zones(document, "different").values()) == 3
+    assert sum(zones(document, "failed").values()) == 3 and not zones(document, "repaired")
     assert s.values(KEYS[40])["oregon-a"] == b"another value"
-    set_all(s.proxy("virginia"), KEYS[40:42])
+    set_all(s.proxy("virginia"), KEYS[40:43])
     wait_alike(s)
 
 

@@ -27,7 +27,8 @@ static const struct evc_copy_layout layout = {
 #define NONE EVC_POLICY_NONE
 
 /** What each copy holds: a letter per copy. `-` nothing, `n` the newest, `o` older, `f` foreign,
- * `s` and `e` the newest of another size and expiry, `E` one that is within the slack. */
+ * `s`, `e` and `g` the newest of another size, expiry and flags, `E` an expiry that is within the
+ * slack, `G` flags that are not known. */
 static const struct {
     enum evc_policy policy;
     const char *copies;
@@ -37,6 +38,7 @@ static const struct {
     {COPY, "nnnnn", false, 0},       {COPY, "nnnn-", false, 0},
     {COPY, "nnnno", false, 0},       {COPY, "nnn-n", true, 0},
     {COPY, "-nnnn", true, 1},        {COPY, "nnonn", true, 0},
+    {COPY, "nnngn", true, 0},        {COPY, "nnnGn", false, 0},
     {COPY, "nn---", true, 0},        {COPY, "nnnfn", true, 0},
     {COPY, "fffff", true, 0},        {COPY, "nnsnn", true, 0},
     {COPY, "nnenn", true, 0},        {COPY, "nnEnn", false, 0},
@@ -51,7 +53,7 @@ static const struct {
 static struct evc_copy_item
 item_of(char letter)
 {
-    struct evc_copy_item item = {.version = VERSION, .size = 60, .expiry_s = 5000};
+    struct evc_copy_item item = {.version = VERSION, .size = 60, .expiry_s = 5000, .flags = 7};
 
     switch (letter) {
     case 'o':
@@ -65,6 +67,12 @@ item_of(char letter)
         break;
     case 'e':
         item.expiry_s += EVC_COPY_TABLE_EXPIRY_SLACK_S + 1;
+        break;
+    case 'g':
+        item.flags++;
+        break;
+    case 'G':
+        item.flags = 0;
         break;
     case 'E':
         item.expiry_s -= EVC_COPY_TABLE_EXPIRY_SLACK_S;

@@ -17,12 +17,12 @@ begins_with(struct evc_slice key, struct evc_slice prefix)
            (prefix.len == 0 || memcmp(key.ptr, prefix.ptr, prefix.len) == 0);
 }
 
-/** Whether a key is wanted, and of clients. */
+/** Whether a key is wanted, of clients, and can be asked for. */
 static bool
 is_compared(const struct evc_verify *verify, struct evc_slice key)
 {
     return begins_with(key, verify->options.prefix) && !evc_canary_is_key(key.ptr, key.len) &&
-           !begins_with(key, EVC_SLICE(EVC_LEASE_PREFIX));
+           !begins_with(key, EVC_SLICE(EVC_LEASE_PREFIX)) && evc_node_key_fits(key);
 }
 
 /** A tombstone's life is each zone's own: it is not compared. */

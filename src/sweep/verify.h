@@ -16,7 +16,8 @@
  * cache holds; it costs walks. Under traffic a key that was written between two walks is a suspect,
  * and the looks find it alike.
  *
- * Left out: canaries, which change all the time, and leases. When something expires is only
+ * Left out: canaries, which change all the time; leases; keys that no proxy can ask a node for
+ * (evc_node_key_fits), which somebody else wrote there. When something expires is only
  * compared between nodes, which count from moments of their own, never with this machine's clock.
  */
 #ifndef EVC_SWEEP_VERIFY_H

@@ -325,6 +325,13 @@ put_off(struct evc_warm *warm)
     }
 }
 
+/** Whether it can be none of ours: see evc_node_key_fits, too. */
+static bool
+is_foreign(const struct evc_warm *warm, const struct evc_node_dump_line *line)
+{
+    return evc_sweep_version(warm->options.sweep, line->cas) == 0 || !evc_node_key_fits(line->key);
+}
+
 static void
 on_item(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
 {
@@ -333,8 +340,7 @@ on_item(void *ctx, unsigned copy, const struct evc_node_dump_line *line)
         .key = line->key,
         .hash = evc_hash_key(line->key),
         .size = line->size > 0 ? line->size : SIZE_UNKNOWN_BYTES,
-        .copy = evc_sweep_version(warm->options.sweep, line->cas) == 0 ? EVC_WARM_FOREIGN
-                                                                       : EVC_WARM_ADDED,
+        .copy = is_foreign(warm, line) ? EVC_WARM_FOREIGN : EVC_WARM_ADDED,
     };
 
     (void)copy;

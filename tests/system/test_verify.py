@@ -275,6 +275,14 @@ def test_verify__silent_after_the_repair__no_copy_is_said_to_be_right(bare):
         "evcache verify: keys for which a node did not answer: 1, the first of oregon/oregon-a\n")
 
 
+def test_verify__a_key_that_cannot_be_asked_for__is_no_silent_node(bare):
+    b = bare(regions=1, zones=2)
+    key = b"with-a-return\r" + b"x" * 200  # in base64 it is longer than a key may be
+    assert b.client("virginia-a").set(key, b"value") == b"STORED"
+    b.put("virginia-a", b"key", b"value", version(age_s=10))
+    assert verify(b)["keys"] == 1
+
+
 def test_verify__on_a_terminal__progress_and_colours(cache):
     terminal = Terminal([program(), "verify", "--config", str(cache.config)], columns=100)
     try:

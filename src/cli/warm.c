@@ -327,7 +327,7 @@ print_json(const struct evc_warm *warm)
                      (json_int_t)warm->seen, "outcomes", outcomes, "bytes",
                      (json_int_t)warm->bytes_added, "us",
                      (json_int_t)(warm->ended_us - warm->started_us), "why",
-                     warm->why[0] != '\0' ? warm->why : NULL);
+                     warm->why[0] != '\0' ? warm->why : sweep->why);
     (void)json_dumpf(json, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(json);

@@ -250,6 +250,20 @@ is_filtered(const struct evc_warm *warm, struct evc_slice key)
             evc_config_policy_of(config, key.ptr, key.len) != EVC_POLICY_COPY);
 }
 
+/** One item more at the rate. What was missed for long, because there was nothing to do or the
+ * process was stopped, is not made up for. */
+static void
+take_turn(struct evc_warm *warm)
+{
+    uint64_t now_us = warm->options.sweep->loop.now.mono_us;
+    uint64_t earliest_ns = (now_us - EVC_WARM_CATCH_UP_US) * 1000;
+
+    if (warm->options.rate > 0) {
+        warm->due_ns = warm->due_ns > earliest_ns ? warm->due_ns : earliest_ns;
+        warm->due_ns += UINT64_C(1000000000) / warm->options.rate;
+    }
+}
+
 static void
 start_item(struct evc_warm *warm, const struct evc_queued_key *key)
 {
@@ -271,18 +285,16 @@ start_item(struct evc_warm *warm, const struct evc_queued_key *key)
     warm->in_flight++;
     warm->in_flight_bytes += key->size;
     evc_key_queue_drop(&warm->keys);
-    warm->taken++;
+    take_turn(warm);
     ask_targets(item);
 }
 
 static bool
 has_room(const struct evc_warm *warm, const struct evc_queued_key *key)
 {
-    uint64_t elapsed_us = warm->options.sweep->loop.now.mono_us - warm->started_us;
-
     return warm->in_flight < EVC_WARM_IN_FLIGHT_MAX &&
            (warm->in_flight == 0 || warm->in_flight_bytes + key->size <= EVC_WARM_BYTES_MAX) &&
-           (warm->options.rate == 0 || warm->taken <= elapsed_us * warm->options.rate / 1000000);
+           warm->due_ns <= warm->options.sweep->loop.now.mono_us * 1000;
 }
 
 /** Starts what there is room for. What ends within it is seen by its own loop. */
@@ -362,9 +374,8 @@ on_walked(void *ctx)
     struct evc_warm *warm = ctx;
 
     warm->is_walking = false;
-    if (warm->walks.nodes_failed > 0) {
-        warm->is_incomplete = true;
-        warm->has_silent = !warm->is_stopping;
+    if (warm->walks.nodes_failed > 0 && !warm->is_stopping) {
+        warm->is_incomplete = warm->has_silent = true;
         if (warm->why[0] == '\0') {
             snprintf(warm->why, sizeof(warm->why), "%s", warm->walks.why);
         }
@@ -440,6 +451,7 @@ evc_warm_run(struct evc_warm *warm, const struct evc_warm_options *options)
     evc_pool_init(&warm->pool, sizeof(struct warm_item), EVC_WARM_IN_FLIGHT_MAX);
     evc_moment_refresh(&sweep->loop.now);
     warm->started_us = sweep->loop.now.mono_us;
+    warm->due_ns = warm->started_us * 1000;
     for (unsigned i = 0; i < sweep->copy_count && !warm->is_incomplete; i++) {
         if (evc_copy_set_has(&options->sources, i)) {
             warm_from(warm, i);

@@ -30,6 +30,8 @@ enum {
     EVC_WARM_BYTES_MAX = 32 * 1024 * 1024,      /* of values on their way, at least one */
     EVC_WARM_KEYS_BYTES_MAX = 64 * 1024 * 1024, /* of keys that wait */
     EVC_WARM_RATE_MAX = 10000000,
+    EVC_WARM_CATCH_UP_US =
+        100000, /* of a rate's items that were not taken when it was their turn */
     EVC_WARM_WHY_BYTES = EVC_ERROR_TEXT_BYTES,
 };
 
@@ -75,7 +77,7 @@ struct evc_warm {
     bool is_walking, is_pumping, is_stopping;
     unsigned in_flight;
     uint64_t in_flight_bytes;
-    uint64_t taken; /* from the queue, for the rate */
+    uint64_t due_ns; /* monotonic: the next item's turn, with a rate */
 };
 
 /** Blocks until it is over or the sweep is stopped. */

@@ -3,6 +3,7 @@
 
 import json
 import signal
+import subprocess
 import time
 
 import pytest
@@ -44,6 +45,15 @@ def empty(s, zone):
     for node in zone.nodes:
         with s._client(node) as client:
             assert client.ask("flush_all") == b"OK"
+
+
+def items_of(client):
+    client.send(b"stats\r\n")
+    items = None
+    while (line := client.line()) != b"END":
+        if line.startswith(b"STAT curr_items "):
+            items = int(line.split()[2])
+    return items
 
 
 def write_past(client, key, value, version, flags=0):
@@ -152,6 +162,28 @@ def test_warm__rate__is_kept_and_a_signal_ends_it_with_what_was_done(cache):
     assert 300 <= added <= 500 * (time.monotonic() - begin)
     rest = warm(s, "virginia", "--zone", "virginia-b")
     assert rest["outcomes"]["already_there"] == added
+
+
+def test_warm__held_up_at_a_rate__does_not_make_up_for_it_at_once(bare):
+    b = bare(regions=1, zones=2)
+    source = b.client("virginia-a")
+    source.send(b"".join(b"ms key-%d 5 T0 E%d q\r\nvalue\r\n" % (n, version(60)) for n in range(5000)) + b"mn\r\n")
+    assert source.line() == b"MN"
+    process = subprocess.Popen([program(), "warm", "--config", b.config, "--region", "virginia", "--zone", "virginia-b",
+                                "--rate", "500", "--json"], stdout=subprocess.PIPE)
+    while items_of(b.client("virginia-b")) < 100:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    held_up = items_of(b.client("virginia-b"))
+    time.sleep(4)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGCONT)
+    while items_of(b.client("virginia-b")) < held_up + 200:
+        time.sleep(0.02)
+    assert time.monotonic() - begin > 0.2  # 4 s of items would be there at once, but for those of 100 ms
+    process.send_signal(signal.SIGINT)
+    document = json.loads(process.communicate()[0])
+    assert process.returncode == 1 and document["why"] == "interrupted" and not document["complete"]
 
 
 def test_warm__a_value_that_the_target_does_not_take__takes_nothing_away_there(bare):

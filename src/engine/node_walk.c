@@ -83,11 +83,13 @@ on_timer(uv_timer_t *timer)
         walk->is_busy = false;
         ask(walk);
     }
-    if (walk->is_paused) {
+    /* When we were held up ourselves, what the node has said meanwhile is yet to be read. */
+    if (walk->is_paused || now_us - walk->looked_us >= EVC_NODE_WALK_SILENT_MS * UINT64_C(500)) {
         walk->heard_us = now_us;
     } else if (now_us - walk->heard_us >= EVC_NODE_WALK_SILENT_MS * UINT64_C(1000)) {
         end(walk, "the node is silent");
     }
+    walk->looked_us = now_us;
 }
 
 static void
@@ -177,7 +179,7 @@ evc_node_walk_start(struct evc_node_walk *walk, struct evc_loop *loop, const str
     walk->why[0] = '\0';
     walk->stream.state = EVC_STREAM_CLOSED;
     walk->is_busy = false;
-    walk->heard_us = loop->now.mono_us;
+    walk->heard_us = walk->looked_us = loop->now.mono_us;
     uv_timer_init(&loop->uv, &walk->timer);
     uv_timer_start(&walk->timer, on_timer, EVC_NODE_WALK_LOOK_MS, EVC_NODE_WALK_LOOK_MS);
     if (evc_stream_connect(&walk->stream, loop, (const struct sockaddr *)&node->address,

@@ -38,7 +38,8 @@ struct evc_node_walk {
     uv_timer_t timer;
     struct evc_node_dump dump;
     unsigned busy_count;
-    uint64_t heard_us; /* when the node last said something, or was not to */
+    uint64_t heard_us;  /* when the node last said something, or was not to */
+    uint64_t looked_us; /* the timer's last call */
     bool is_busy, is_paused, is_over;
     char why[EVC_NODE_WALK_WHY_BYTES];
 };

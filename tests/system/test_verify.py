@@ -2,8 +2,10 @@
 """`evcache verify`: differences planted past evcache on a real cache are found, counted apart and repaired."""
 
 import json
+import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -281,6 +283,30 @@ def test_verify__a_key_that_cannot_be_asked_for__is_no_silent_node(bare):
     assert b.client("virginia-a").set(key, b"value") == b"STORED"
     b.put("virginia-a", b"key", b"value", version(age_s=10))
     assert verify(b)["keys"] == 1
+
+
+def test_verify__stopped_for_a_while_and_gone_on__does_not_take_the_node_for_silent(bare):
+    b = bare(regions=1, zones=2)
+    processes = []
+
+    def hold_up(data):
+        if b"metadump" in data:
+            processes[0].send_signal(signal.SIGSTOP)
+
+    b.between("virginia-a", hold_up)
+    of_version = version(age_s=10)
+    for zone in ("virginia-a", "virginia-b"):
+        b.put(zone, b"key", b"value", of_version)
+    processes.append(subprocess.Popen([program(), "verify", "--config", b.config], stdout=subprocess.PIPE, text=True))
+    try:
+        os.waitid(os.P_PID, processes[0].pid, os.WSTOPPED)
+        time.sleep(5.5)  # longer than a node may be silent
+        processes[0].send_signal(signal.SIGCONT)
+        text = processes[0].communicate(timeout=10)[0]
+        assert text.endswith("all copies agree\n") and processes[0].returncode == 0
+    finally:
+        processes[0].kill()
+        processes[0].wait()
 
 
 def test_verify__on_a_terminal__progress_and_colours(cache):

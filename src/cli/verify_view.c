@@ -210,6 +210,36 @@ shown_key(const struct evc_tally_sample *sample, char encoded[EVC_KEY_LEN_MAX * 
     return key;
 }
 
+/** Whether it stands on a shell's command line as it is, and is no option. */
+static bool
+is_plain_word(struct evc_slice key)
+{
+    static const char allowed[] =
+        "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.:/@%+,=";
+
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.ptr[i] == '\0' || strchr(allowed + (i == 0), key.ptr[i]) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** The first one, looked at: the command to be copied. */
+static void
+print_command(const struct evc_tally_sample *sample, const char *config)
+{
+    struct evc_slice key = {.ptr = sample->key, .len = sample->key_len};
+    bool is_plain = is_plain_word(key);
+    char encoded[EVC_KEY_LEN_MAX * 2];
+
+    if (!is_plain) {
+        key = (struct evc_slice){.ptr = encoded, .len = evc_base64_encode(key, encoded)};
+    }
+    printf("  one of them: evcache explain --config %s%s %.*s\n\n", config,
+           is_plain ? "" : " --base64", (int)key.len, key.ptr);
+}
+
 static void
 print_samples(const struct evc_verify *verify, const char *config)
 {
@@ -248,9 +278,7 @@ print_samples(const struct evc_verify *verify, const char *config)
         printf("  and %s more\n",
                evc_figure_count((int64_t)(differing - tally->sample_count), text));
     }
-    key = shown_key(&tally->samples[0], encoded, &is_base64);
-    printf("  one of them: evcache explain --config %s%s %.*s\n\n", config,
-           is_base64 ? " --base64" : "", (int)key.len, key.ptr);
+    print_command(&tally->samples[0], config);
 }
 
 /** "1 key", "1,234 keys". */

@@ -309,6 +309,18 @@ def test_verify__stopped_for_a_while_and_gone_on__does_not_take_the_node_for_sil
         processes[0].wait()
 
 
+@pytest.mark.parametrize("key, word", [
+    (b"user:17/a.b", "user:17/a.b"), (b"a-b", "a-b"), (b"-x", "--base64 LXg="), (b"a;b", "--base64 YTti"),
+    (b"$(x)", "--base64 JCh4KQ=="), (b"it's", "--base64 aXQncw=="), (b"caf\xc3\xa9", "--base64 Y2Fmw6k="),
+])
+def test_verify__the_command_it_proposes__can_be_copied(bare, key, word):
+    b = bare(regions=1, zones=2)
+    b.put("virginia-a", key, b"value", version(age_s=10))
+    done = run("verify", "--config", b.config)
+    assert f"one of them: evcache explain --config {b.config} {word}\n" in done.stdout
+    assert run("explain", "--config", b.config, *word.split()).stdout.startswith("test: key ")
+
+
 def test_verify__on_a_terminal__progress_and_colours(cache):
     terminal = Terminal([program(), "verify", "--config", str(cache.config)], columns=100)
     try:

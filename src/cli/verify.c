@@ -67,7 +67,9 @@ on_progress(void *ctx)
     char what[64];
 
     if (verify->phase == EVC_VERIFY_LOOKING) {
-        evc_progress_show("looking at what may differ", verify->looks.looked, 0, elapsed_us);
+        evc_progress_show("looking at what may differ",
+                          verify->looks.looked - verify->looked_before, verify->suspects,
+                          elapsed_us);
         return;
     }
     snprintf(what, sizeof(what), passes > 1 ? "comparing, pass %u of %u" : "comparing",

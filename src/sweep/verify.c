@@ -264,8 +264,8 @@ static void
 look_at_suspects(struct evc_verify *verify)
 {
     struct evc_copy_set holders;
-    uint64_t looked = verify->looks.looked;
 
+    verify->looked_before = verify->looks.looked;
     verify->phase_started_us = verify->options.sweep->loop.now.mono_us;
     verify->has_lost = false;
     for (unsigned round = 0; !verify->is_stopping && find_holders(verify, &holders); round++) {
@@ -280,7 +280,7 @@ look_at_suspects(struct evc_verify *verify)
         }
     }
     if (!verify->is_stopping) {
-        verify->tally.gone += verify->suspects - (verify->looks.looked - looked);
+        verify->tally.gone += verify->suspects - (verify->looks.looked - verify->looked_before);
     }
 }
 

@@ -60,10 +60,11 @@ struct evc_verify {
     struct evc_key_range range; /* pass, and how many there are */
     enum evc_verify_phase phase;
     uint64_t phase_started_us, started_us, ended_us;
-    uint64_t expected;  /* items that the nodes said they have; 0: they did not */
-    uint64_t suspects;  /* of this pass */
-    bool is_incomplete; /* stopped, or a node could not be walked to its end, or no memory */
-    bool has_silent;    /* for a node */
+    uint64_t expected;      /* items that the nodes said they have; 0: they did not */
+    uint64_t suspects;      /* of this pass */
+    uint64_t looked_before; /* of looks.looked: in other passes */
+    bool is_incomplete;     /* stopped, or a node could not be walked to its end, or no memory */
+    bool has_silent;        /* for a node */
     char why[EVC_NODE_WALK_WHY_BYTES];
     struct evc_looks looks;
     struct evc_walks walks;

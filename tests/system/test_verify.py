@@ -339,7 +339,7 @@ def test_verify__a_zone_lost_its_memory__a_signal_ends_it_and_repair_fills_it(ca
     time.sleep(1.1)  # memcached's flush_all counts whole seconds
     terminal = Terminal([program(), "verify", "--config", str(s.config)], columns=100)
     try:
-        terminal.wait_for("looking at what may differ")
+        terminal.wait_for("looking at what may differ", " of ", " items ")
         terminal.process.send_signal(signal.SIGINT)
         terminal.wait_for("not all was compared: interrupted")
         assert terminal.end() == 1

@@ -86,16 +86,20 @@ settle(struct look *look)
     }
 }
 
+/** A tombstone that is behind is a miss to who reads, so it counts as one. */
 static uint8_t
 tally_state_of(const struct look *look, unsigned copy)
 {
     const struct evc_looks *looks = look->looks;
-    enum evc_copy_state state = looks->explain->copies[looks->explain_index[copy]].state;
+    const struct evc_explain_copy *judged = &looks->explain->copies[looks->explain_index[copy]];
 
     if (!is_asked(look, copy)) {
         return EVC_COPY_DRAINED;
     }
-    return (uint8_t)(state == EVC_COPY_FOLLOWING ? EVC_COPY_NEWEST : state);
+    if (judged->state == EVC_COPY_BEHIND && judged->reply.is_tombstone) {
+        return EVC_COPY_MISSING;
+    }
+    return (uint8_t)(judged->state == EVC_COPY_FOLLOWING ? EVC_COPY_NEWEST : judged->state);
 }
 
 static struct evc_tally_key

@@ -309,6 +309,15 @@ def test_verify__stopped_for_a_while_and_gone_on__does_not_take_the_node_for_sil
         processes[0].wait()
 
 
+def test_verify__a_value_that_a_region_does_not_take__is_a_miss_there_and_not_stale(bare):
+    b = bare(regions=2, zones=1, arguments={"virginia-a": ["-I", "8m"], "oregon-a": ["-I", "1m"]})
+    b.put("virginia-a", b"key", b"x" * 3_000_000, version(age_s=10))
+    for _ in range(2):  # the second time what stands there is the tombstone of the first
+        document = verify(b, "--repair")
+        assert (document["stale"], document["missing"]) == (0, 1) and zones(document, "failed") == {"oregon-a": 1}
+        assert is_tombstone(b.peek("oregon-a", b"key"))
+
+
 @pytest.mark.parametrize("key, word", [
     (b"user:17/a.b", "user:17/a.b"), (b"a-b", "a-b"), (b"-x", "--base64 LXg="), (b"a;b", "--base64 YTti"),
     (b"$(x)", "--base64 JCh4KQ=="), (b"it's", "--base64 aXQncw=="), (b"caf\xc3\xa9", "--base64 Y2Fmw6k="),

@@ -27,15 +27,17 @@ enum {
 static const char help[] =
     "usage: evcache bench [options] ADDRESS...\n"
     "\n"
-    "Loads memcached, a proxy, or anything else that speaks memcached's classic text protocol at\n"
-    "ADDRESS (host:port), and prints requests a second, latencies, and CPU time per request.\n"
+    "Loads memcached, a proxy, or anything else that speaks memcached's classic text\n"
+    "protocol at ADDRESS (host:port), and prints requests a second, latencies, and\n"
+    "CPU time per request.\n"
     "\n"
     "  --connections N    in all, going round the addresses (default 32)\n"
     "  --threads N        each with its share of the connections (1)\n"
-    "  --pipeline N       requests in one write; the next when all are answered (1; at most 1024)\n"
-    "  --rate N           requests a second in all, sent when they are due whatever is "
-    "unanswered;\n"
-    "                     latencies count from then. Without it: as fast as they are answered\n"
+    "  --pipeline N       requests in one write; the next when all are answered (1;\n"
+    "                     at most 1024)\n"
+    "  --rate N           requests a second in all, sent when they are due whatever\n"
+    "                     is unanswered; latencies count from then. Without it: as\n"
+    "                     fast as they are answered\n"
     "  --ratio G:S        gets to sets (9:1)\n"
     "  --keys N           how many (100000)\n"
     "  --zipf THETA       popular keys: 0 all alike, 0.99 as in YCSB (0; below 1)\n"
@@ -49,9 +51,9 @@ static const char help[] =
     "  --watch-pid PID    tell that process's CPU time per request; may be repeated\n"
     "  --json             the result as JSON\n"
     "\n"
-    "While it runs a line on a terminal tells how far it is. Exit status: 0 it ran, 1 it could "
-    "not, 2\n"
-    "the command line is wrong, 3 it ran and there were errors (the first is named).\n";
+    "While it runs a line on a terminal tells how far it is. Exit status: 0 it ran,\n"
+    "1 it could not, 2 the command line is wrong, 3 it ran and there were errors\n"
+    "(the first is named).\n";
 
 struct bench_run {
     struct evc_bench_options options;

@@ -11,8 +11,9 @@
 static const char help[] =
     "usage: evcache check-config FILE\n"
     "\n"
-    "Reads FILE as every process of the cache would. Prints what it describes and exits 0, or\n"
-    "prints the first mistake as FILE:LINE: what is wrong and what is allowed, and exits 1.\n";
+    "Reads FILE as every process of the cache would. Prints what it describes and\n"
+    "exits 0, or prints the first mistake as FILE:LINE: what is wrong and what is\n"
+    "allowed, and exits 1.\n";
 
 static const char *
 plural(unsigned count, const char *one, const char *many)

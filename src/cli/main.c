@@ -20,8 +20,7 @@ struct verb {
 };
 
 static const struct verb verb_table[] = {
-    {"proxy", evc_cli_proxy,
-     "the memcached front door of a region, and the receiver of the others"},
+    {"proxy", evc_cli_proxy, "a front door of a region, and a receiver of the others"},
     {"relay", evc_cli_relay, "carries a region's writes to every other region"},
     {"up", evc_cli_up, "runs a whole global cache on this machine"},
     {"status", evc_cli_status, "the books of every pair of regions, and how long writes take"},
@@ -53,19 +52,17 @@ print_version(int argc, char **argv)
 static void
 print_usage(FILE *out)
 {
-    fputs(
-        "A global cache: every region has all of it, writes reach every region, the newest wins.\n"
-        "\n"
-        "usage: evcache VERB [options]\n"
-        "\n",
-        out);
+    fputs("A global cache: writes reach every region, reads stay in one, the newest wins.\n"
+          "\n"
+          "usage: evcache VERB [options]\n"
+          "\n",
+          out);
     for (size_t i = 0; i < VERB_COUNT; i++) {
         fprintf(out, "  %-13s %s\n", verb_table[i].name, verb_table[i].summary);
     }
     fputs("\n"
-          "`evcache VERB --help` tells more about one. Exit status: 0 it worked, 1 it did not, 2 "
-          "the\n"
-          "command line is wrong; a verb with others names them in its help.\n",
+          "`evcache VERB --help` tells more about one. Exit status: 0 it worked, 1 it did\n"
+          "not, 2 the command line is wrong; a verb with others names them in its help.\n",
           out);
 }
 

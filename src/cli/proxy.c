@@ -9,15 +9,16 @@
 static const char help[] =
     "usage: evcache proxy --config FILE --region NAME [options]\n"
     "\n"
-    "Runs one proxy of a region: applications speak memcached to it, and the other regions' "
-    "relays\n"
-    "deliver to its receiver. Runs until SIGINT or SIGTERM, then answers what is in flight.\n"
+    "Runs one proxy of a region: applications speak memcached to it, and the other\n"
+    "regions' relays deliver to its receiver. Runs until SIGINT or SIGTERM, then\n"
+    "answers what is in flight.\n"
     "\n"
     "  --config FILE       the configuration, the same for every process\n"
     "  --region NAME       the region it belongs to\n"
     "  --index N           which of the region's `proxies` it is, from 0 (default 0)\n"
     "  --zone NAME         the zone to read from first (default: the region's first)\n"
-    "  --log-level LEVEL   error, warn, info (default) or debug; the log is on standard error\n";
+    "  --log-level LEVEL   error, warn, info (default) or debug; the log is on\n"
+    "                      standard error\n";
 
 int
 evc_cli_proxy(int argc, char **argv)

@@ -9,17 +9,16 @@
 static const char help[] =
     "usage: evcache relay --config FILE --region NAME [options]\n"
     "\n"
-    "Runs one relay of a region: reads the region's queue, fetches each value from the region's "
-    "own\n"
-    "nodes and delivers it to every other region; repairs the region's zones. Runs until SIGINT "
-    "or\n"
-    "SIGTERM, then notes how far it came.\n"
+    "Runs one relay of a region: reads the region's queue, fetches each value from\n"
+    "the region's own nodes and delivers it to every other region; repairs the\n"
+    "region's zones. Runs until SIGINT or SIGTERM, then notes how far it came.\n"
     "\n"
     "  --config FILE       the configuration, the same for every process\n"
     "  --region NAME       the region it belongs to\n"
     "  --index N           which of the region's `relays` it is, from 0 (default 0)\n"
     "  --zone NAME         the zone to read from first (default: the region's first)\n"
-    "  --log-level LEVEL   error, warn, info (default) or debug; the log is on standard error\n";
+    "  --log-level LEVEL   error, warn, info (default) or debug; the log is on\n"
+    "                      standard error\n";
 
 int
 evc_cli_relay(int argc, char **argv)

@@ -24,20 +24,19 @@ enum {
 static const char help[] =
     "usage: evcache top --config FILE\n"
     "\n"
-    "Shows the whole cache on the terminal, live: regions as rows (from) and columns (to) with the "
-    "lag\n"
-    "(99th percentile of the last two seconds), events a second, lost events and fail-over "
-    "readiness of\n"
-    "every direction, and each region's own repair group on the diagonal. Every process is asked "
-    "every two seconds.\n"
+    "Shows the whole cache on the terminal, live: regions as rows (from) and columns\n"
+    "(to) with the lag (99th percentile of the last two seconds), events a second,\n"
+    "lost events and fail-over readiness of every direction, and each region's own\n"
+    "repair group on the diagonal. Every process is asked every two seconds.\n"
     "\n"
     "  --config FILE    the configuration, the same for every process\n"
     "\n"
-    "Keys: arrows select a direction, Enter shows its partitions, n all nodes; in a list arrows "
-    "and\n"
-    "page keys scroll; Esc goes back, q ends. Colours are turned off by NO_COLOR.\n"
+    "Keys: arrows select a direction, Enter shows its partitions, n all nodes; in a\n"
+    "list arrows and page keys scroll; Esc goes back, q ends. Colours are turned off\n"
+    "by NO_COLOR.\n"
     "\n"
-    "Exit status: 0 ended by q or a signal, 1 it could not run, 2 the command line is wrong.\n";
+    "Exit status: 0 ended by q or a signal, 1 it could not run, 2 the command line\n"
+    "is wrong.\n";
 
 static volatile sig_atomic_t is_interrupted;
 

@@ -233,6 +233,13 @@ def test_cli__unknown_region_and_index__named(config):
     assert done.returncode == 2 and "oregon has 1 relays; --index 3 is none of them" in done.stderr
 
 
+def test_cli__every_help__fits_a_terminal():
+    verbs = [line.split()[0] for line in run("help").stdout.split("\n") if line.startswith("  ")]
+    assert len(verbs) > 10
+    texts = {verb: run("help", verb).stdout for verb in verbs} | {"": run("help").stdout}
+    assert {verb: line for verb, text in texts.items() for line in text.split("\n") if len(line) > 79} == {}
+
+
 def test_cli__exit_codes_are_documented():
     text = run("--help").stdout
     assert "Exit status" in text and pathlib.Path(program()).exists()

@@ -12,7 +12,17 @@ struct evc_feed_part {
     evc_journal_pos pos[EVC_RECORD_EVENTS_MAX];
     uint32_t count;
     bool is_full; /* takes no more in this round, however small: order within a partition */
+    bool is_held;
 };
+
+/** A clock that is put back holds nothing for longer. */
+static bool
+is_held(const struct evc_feed *feed, unsigned partition, uint64_t now_us)
+{
+    uint64_t until_us = feed->held_until_us[partition];
+
+    return now_us < until_us && until_us - now_us <= EVC_FEED_HOLD_US;
+}
 
 int
 evc_feed_grow(struct evc_feed *feed, unsigned partition_count)
@@ -75,13 +85,17 @@ evc_feed_source_init(struct evc_feed_source *source, struct evc_journal *journal
 }
 
 static void
-begin(struct evc_feed *feed, const struct evc_journal *journal, uint64_t now_us)
+begin(struct evc_feed *feed, const struct evc_journal *journal, uint64_t now_us,
+      struct evc_feed_count *ret)
 {
+    *ret = (struct evc_feed_count){0};
     for (unsigned i = 0; i < feed->partition_count; i++) {
         struct evc_feed_part *part = &feed->parts[i];
 
         part->count = 0;
         part->is_full = false;
+        part->is_held = is_held(feed, i, now_us);
+        ret->is_holding |= part->is_held;
         evc_record_writer_begin(&part->writer, (uint16_t)evc_journal_slot(journal),
                                 evc_journal_producer(journal), now_us);
     }
@@ -99,6 +113,9 @@ gather(struct evc_feed *feed, struct evc_journal *journal)
         struct evc_feed_part *part =
             &feed->parts[evc_queue_partition(entry.event.key, feed->partition_count)];
 
+        if (part->is_held) {
+            continue;
+        }
         if (part->is_full || evc_record_writer_add(&part->writer, &entry.event) != EVC_OK) {
             part->is_full = true;
             continue;
@@ -134,6 +151,9 @@ encode(struct evc_feed *feed, struct evc_feed_source *source, size_t *ret_items)
         size_t before = evc_buf_len(&feed->out);
         int rc;
 
+        if (part->is_held) {
+            continue; /* with its numbers: what was not taken may be in doubt */
+        }
         if (part->count == 0) {
             skip_lost(source, i);
             if (!source->owes_gap[i]) {
@@ -193,6 +213,17 @@ note_refused(const struct evc_feed_source *source, const struct evc_queue_item *
     }
 }
 
+/** Others were taken beside it: it is the partition and not the queue. */
+static void
+hold(struct evc_feed *feed, size_t items, uint64_t now_us)
+{
+    for (size_t i = 0; i < items; i++) {
+        if (feed->items[i].status == EVC_E_SYS) {
+            feed->held_until_us[feed->items[i].partition] = now_us + EVC_FEED_HOLD_US;
+        }
+    }
+}
+
 int
 evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t now_us,
                struct evc_feed_count *ret, struct evc_error *error)
@@ -200,8 +231,7 @@ evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t n
     size_t items = 0;
     int rc;
 
-    *ret = (struct evc_feed_count){0};
-    begin(feed, source->journal, now_us);
+    begin(feed, source->journal, now_us, ret);
     gather(feed, source->journal);
     rc = encode(feed, source, &items);
     if (rc != EVC_OK) {
@@ -215,6 +245,9 @@ evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t n
         } else {
             note_refused(source, &feed->items[i]);
         }
+    }
+    if (ret->records > 0) {
+        hold(feed, items, now_us);
     }
     evc_journal_untake(source->journal);
     source->wants_room = evc_journal_make_room(source->journal);

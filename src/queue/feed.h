@@ -6,6 +6,10 @@
  * every destination sees the gap; where no event follows the gap, an empty record announces it,
  * also once per partition when a journal is fed for the first time.
  *
+ * A partition that the queue did not take beside others that it took is left out for
+ * EVC_FEED_HOLD_US, for all journals: to find out again may take the queue seconds, in which the
+ * others are not fed.
+ *
  * Lost numbers are given only behind events that are surely in the queue. So a record in doubt (it
  * may be in or not) is always made again with the same numbers, and what of it was in is counted
  * duplicate, never mistaken for the numbers of what was lost.
@@ -16,6 +20,12 @@
 #include "queue/journal.h"
 #include "queue/queue.h"
 #include "queue/record.h"
+
+enum {
+    /* From the beginning of the round on, so twice as long as Kafka is waited for in it: half of
+     * the time is the others'. */
+    EVC_FEED_HOLD_US = 6 * 1000 * 1000,
+};
 
 struct evc_feed_part;
 
@@ -30,6 +40,7 @@ struct evc_feed_source {
 struct evc_feed_count {
     unsigned events;
     unsigned records;
+    bool is_holding; /* partitions were left out */
 };
 
 struct evc_feed {
@@ -38,6 +49,7 @@ struct evc_feed {
     struct evc_feed_part *parts; /* by partition */
     struct evc_queue_item *items;
     struct evc_buf out;
+    uint64_t held_until_us[EVC_PARTITION_MAX]; /* by the clock of the rounds */
 };
 
 /** 0 or EVC_E_NOMEM. After it nothing is allocated, but to grow. */

@@ -24,7 +24,7 @@
 enum {
     /* A round costs the queue the same however many events it has, so they gather: longer in a
      * rush, when a round more often would show beside what the writes cost. A full one is followed
-     * at once, and one that found a journal filling. */
+     * at once, and one that found a journal filling, but for partitions that are left out. */
     FEEDER_PACE_US = 1000,
     FEEDER_RUSH_PER_MS = 256, /* events */
     FEEDER_RUSH_PACE_US = 3000,
@@ -55,6 +55,7 @@ struct evc_feeder {
     /* feeder thread */
     bool is_filling;   /* a journal was, in the last round */
     bool wants_room;   /* a journal could move more of what waits, once its owner has written */
+    bool is_holding;   /* the round left partitions out that the queue did not take */
     bool is_feeding;   /* something was taken in the last round, whatever was refused beside it */
     uint64_t round_us; /* when the last one ended that was followed by a pause */
     struct evc_feed feed;
@@ -73,8 +74,11 @@ note_round(struct evc_feeder *feeder, int rc, const struct evc_feed_count *count
     stats->events_total += count->events;
     stats->append_errors_total += rc != EVC_OK;
     stats->full_total += rc == EVC_E_FULL;
-    stats->is_stalled = rc != EVC_OK;
-    snprintf(stats->last_error, sizeof(stats->last_error), "%s", rc == EVC_OK ? "" : error->text);
+    stats->is_stalled = rc != EVC_OK || count->is_holding;
+    if (rc != EVC_OK || !count->is_holding) { /* else it stays what it was */
+        snprintf(stats->last_error, sizeof(stats->last_error), "%s",
+                 rc == EVC_OK ? "" : error->text);
+    }
     pthread_mutex_unlock(&feeder->lock);
 }
 
@@ -120,6 +124,7 @@ feed_all(struct evc_feeder *feeder)
         return EVC_E_NOMEM; /* tried again after a while */
     }
     feeder->is_filling = false;
+    feeder->is_holding = false;
     for (size_t i = 0; i < feeder->source_count; i++) {
         struct evc_error error = {.text = "out of memory"};
         struct evc_feed_count count;
@@ -132,6 +137,7 @@ feed_all(struct evc_feeder *feeder)
         if (rc != EVC_OK || count.records > 0) {
             note_round(feeder, rc, &count, &error);
         }
+        feeder->is_holding |= count.is_holding;
         if (rc != EVC_OK && first_error == EVC_OK) {
             first_error = rc;
         }
@@ -176,7 +182,8 @@ sleep_or_feed(struct evc_feeder *feeder)
 static bool
 is_drained(struct evc_feeder *feeder, int rc)
 {
-    return rc == 0 || evc_clock_mono_us() >= atomic_load(&feeder->drain_until_us);
+    return (rc == 0 && !feeder->is_holding) ||
+           evc_clock_mono_us() >= atomic_load(&feeder->drain_until_us);
 }
 
 /** The queue refused: waits before the next attempt, not beyond the end of a drain. */
@@ -232,14 +239,15 @@ run(void *arg)
         if (rc == 0) {
             rc = sleep_or_feed(feeder);
         }
-        if (rc < 0) {
+        if (rc < 0 || (rc == 0 && is_stopping)) {
             if (feeder->is_feeding) {
                 evc_backoff_reset(&feeder->backoff); /* the rest of the queue is well */
             }
             back_off(feeder);
         } else if (rc > 0) {
             evc_backoff_reset(&feeder->backoff);
-            if (rc < FEEDER_FULL_EVENTS && !feeder->is_filling && !is_stopping) {
+            if (rc < FEEDER_FULL_EVENTS && (!feeder->is_filling || feeder->is_holding) &&
+                !is_stopping) {
                 pause_between_rounds(feeder, rc);
             }
         }

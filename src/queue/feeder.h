@@ -38,7 +38,7 @@ struct evc_feeder_stats {
     uint64_t events_total;
     uint64_t append_errors_total;
     uint64_t full_total; /* appends refused because the queue is at its bound */
-    bool is_stalled;     /* the last append failed */
+    bool is_stalled;     /* the last append failed, or partitions are left out since one did */
     char last_error[EVC_ERROR_TEXT_BYTES];
 };
 

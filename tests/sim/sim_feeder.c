@@ -35,7 +35,7 @@ run_round(struct sim_process *process)
     if (rc != EVC_OK || count.events > 0) {
         sim_world_say(process->world, "%s: feeds %u, status %d", process->name, count.events, rc);
     }
-    return rc != EVC_OK || count.events > 0;
+    return rc != EVC_OK || count.events > 0 || count.is_holding;
 }
 
 static void

@@ -33,7 +33,8 @@ static int status_of[2 * PARTITIONS]; /* what append says of a partition */
 static bool takes[2 * PARTITIONS];    /* whether the record is in, whatever it says */
 static struct heard heard[RECORDS_MAX];
 static unsigned heard_count;
-static int key_len; /* long ones fill the journal with fewer events than a record may have */
+static uint64_t now_us; /* every round comes when nothing is left out any more, but where said */
+static int key_len;     /* long ones fill the journal with fewer events than a record may have */
 
 static int
 fake_append(struct evc_queue *queue, struct evc_queue_item *items, size_t count,
@@ -87,6 +88,7 @@ setup(void **state)
 {
     (void)state;
     heard_count = 0;
+    now_us = 1;
     key_len = EVC_EVENT_KEY_LEN_MAX;
     set_partition(0, EVC_OK, true);
     for (uint32_t p = 1; p < 2 * PARTITIONS; p++) {
@@ -139,7 +141,10 @@ static int
 round_of(unsigned events)
 {
     struct evc_feed_count count;
-    int rc = evc_feed_round(&feed, &source, 1, &count, NULL);
+    int rc;
+
+    now_us += EVC_FEED_HOLD_US;
+    rc = evc_feed_round(&feed, &source, now_us, &count, NULL);
 
     assert_int_equal(count.events, events);
     return rc;
@@ -224,7 +229,8 @@ feed_all_of(void)
     struct evc_feed_count count;
 
     do {
-        assert_int_equal(evc_feed_round(&feed, &source, 1, &count, NULL), EVC_OK);
+        now_us += EVC_FEED_HOLD_US;
+        assert_int_equal(evc_feed_round(&feed, &source, now_us, &count, NULL), EVC_OK);
         fed += count.events;
     } while (count.records > 0);
     return fed;
@@ -302,7 +308,8 @@ feed_others(void)
     struct evc_feed_count count;
 
     heard_count = 0;
-    assert_int_equal(evc_feed_round(&feed, &source, 1, &count, NULL), EVC_E_SYS);
+    now_us += EVC_FEED_HOLD_US;
+    assert_int_equal(evc_feed_round(&feed, &source, now_us, &count, NULL), EVC_E_SYS);
     return count.events;
 }
 
@@ -364,6 +371,53 @@ test_feed__partition_not_taken__is_lost_for_want_of_room_alone(void **state)
     assert_heard(0, 0, 1, heard[0].count);
 }
 
+/** A round so much later; what it says. */
+static struct evc_feed_count
+round_after(uint64_t us, int status)
+{
+    struct evc_feed_count count;
+
+    now_us += us;
+    assert_int_equal(evc_feed_round(&feed, &source, now_us, &count, NULL), status);
+    return count;
+}
+
+static void
+test_feed__partition_not_taken__is_left_out_for_a_while(void **state)
+{
+    (void)state;
+    write_times(0, 2);
+    set_partition(0, EVC_E_SYS, true); /* it is in, and nobody knows */
+    assert_int_equal(round_after(0, EVC_E_SYS).events, 0);
+    assert_int_equal(heard_count, 1); /* alone: that may be the queue */
+    write_times(1, 1);
+    assert_int_equal(round_after(1, EVC_E_SYS).events, 1);
+    assert_int_equal(heard_count, 3);
+    write_times(0, 1);
+    write_times(1, 1);
+    assert_true(round_after(EVC_FEED_HOLD_US - 1, EVC_OK).is_holding);
+    assert_int_equal(heard_count, 4); /* not asked, and no number of its own given away */
+    assert_heard(3, 1, 2, 1);
+    set_partition(0, EVC_OK, true);
+    assert_int_equal(round_after(1, EVC_OK).events, 3);
+    assert_heard(4, 0, 1, 3);
+    assert_false(round_after(1, EVC_OK).is_holding);
+}
+
+static void
+test_feed__clock_put_back__leaves_nothing_out_for_long(void **state)
+{
+    (void)state;
+    now_us = UINT64_C(1000) * EVC_FEED_HOLD_US;
+    write_times(0, 1);
+    write_times(1, 1);
+    set_partition(0, EVC_E_SYS, false);
+    assert_int_equal(round_after(0, EVC_E_SYS).events, 1);
+    set_partition(0, EVC_OK, true);
+    now_us = 1;
+    assert_int_equal(round_after(0, EVC_OK).events, 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -377,6 +431,8 @@ main(void)
         CASE(test_feed__nothing_behind_a_gap__an_empty_record_shows_it),
         CASE(test_feed__partitions_added__get_the_events_of_their_keys),
         CASE(test_feed__gap_not_shown_yet__is_shown_when_the_queue_takes_it),
+        CASE(test_feed__partition_not_taken__is_left_out_for_a_while),
+        CASE(test_feed__clock_put_back__leaves_nothing_out_for_long),
         CASE(test_feed__partition_not_taken__keeps_no_room_from_others),
         CASE(test_feed__partition_not_taken__is_lost_for_want_of_room_alone),
     };

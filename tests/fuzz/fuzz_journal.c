@@ -4,9 +4,9 @@
  * where in the ring its piece belongs (u16, in units of the alignment), the header up to its
  * tables, and the piece, which may go around the ring's end. All else is zero. Every input is tried
  * as it is, and again with the header's constants and the checksums of what looks like entries made
- * to hold. A file that is opened must then work like any journal: feed, fill, move what waits, close
- * and open again. The corpus holds journals as processes leave them: in the first round of the ring,
- * in a later one, over its end, with lots.
+ * to hold. A file that is opened must then work like any journal: feed, fill, move what waits,
+ * close and open again. The corpus holds journals as processes leave them: in the first round of
+ * the ring, in a later one, over its end, with lots.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -34,6 +34,7 @@ evc_repair_create(struct evc_node_port *port, struct evc_version_clock *clock,
     repair->now = now;
     repair->sink = sink;
     repair->options = *options;
+    evc_progress_init(&repair->progress, now->mono_us);
     evc_list_init(&repair->settling);
     evc_list_init(&repair->active);
     evc_retry_init(&repair->retry, options->retry_min_ms, options->retry_max_ms);
@@ -237,6 +238,7 @@ evc_repair_conclude(struct evc_repair_item *item)
     }
     item->wish.has_unknown = false;
     item->wish.want_reship = false;
+    evc_progress_note(&item->repair->progress, item->repair->now->mono_us);
     end_item(item, EVC_OUTCOME_APPLIED);
 }
 
@@ -302,17 +304,31 @@ is_held_too_long(const struct evc_repair_item *item)
            evc_batch_is_pinned(item->batch) || evc_batch_is_abandoned(item->batch);
 }
 
+/**
+ * So many wait that they would take the room of those that get on. Where none does for as long as
+ * events are held, too: the queue is not to wait for a zone that is away.
+ */
+static bool
+is_crowded(const struct evc_repair *repair)
+{
+    uint64_t now_us = repair->now->mono_us;
+
+    return repair->retrying_count >= repair->options.items_max / 2 &&
+           (evc_progress_is_made(&repair->progress, now_us) ||
+            now_us - repair->progress.last_us >= (uint64_t)repair->options.hold_ms * 1000);
+}
+
 void
 evc_repair_retry_later(struct evc_repair_item *item)
 {
     struct evc_repair *repair = item->repair;
-    bool is_crowded = repair->retrying_count >= repair->options.items_max / 2;
+    bool makes_room = is_crowded(repair);
 
     if (item->failed_us == 0) {
         item->failed_us = repair->now->mono_us;
     }
-    if (is_crowded || failing_us(item) > repair->options.abandon_after_us) {
-        repair->stats.crowded_total += is_crowded;
+    if (makes_room || failing_us(item) > repair->options.abandon_after_us) {
+        repair->stats.crowded_total += makes_room;
         count_abandoned(repair, evc_key_entry_key(&item->key), item->wish.known);
         end_item(item, EVC_OUTCOME_ABANDONED);
         return;

@@ -24,7 +24,8 @@
  * Carried: a repair that has failed for hold_ms, or behind which the books fill up, is
  * asked for anew through the queue and ends as coalesced, so that the position moves on
  * (replication/ship.h says why). One that has failed for abandon_after_us in all is given up, and
- * so is one more than half of items_max that wait for a zone.
+ * so is one more than half of items_max that wait for a zone, unless all have been waiting for a
+ * moment only (progress.h).
  * Reship: what was changed is announced. Repairs of one key coalesce into one.
  */
 #ifndef EVC_REPLICATION_REPAIR_H

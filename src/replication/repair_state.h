@@ -12,6 +12,7 @@
 
 #include "base/pool.h"
 #include "replication/key_table.h"
+#include "replication/progress.h"
 #include "replication/recent.h"
 #include "replication/repair.h"
 #include "replication/retry.h"
@@ -89,6 +90,7 @@ struct evc_repair {
     struct evc_retry retry;
     uint32_t active_count;
     uint32_t retrying_count;
+    struct evc_progress progress; /* repairs that were concluded */
 };
 
 static inline bool

@@ -33,6 +33,7 @@ evc_ship_create(struct evc_node_port *port, const struct evc_moment *now,
     ship->sink = sink;
     ship->link = link;
     ship->options = *options;
+    evc_progress_init(&ship->progress, now->mono_us);
     evc_list_init(&ship->ready);
     evc_list_init(&ship->active);
     evc_retry_init(&ship->retry, options->retry_min_ms, options->retry_max_ms);
@@ -429,6 +430,7 @@ evc_ship_on_reply(struct evc_ship *ship, uint32_t opaque, enum evc_apply_result 
     if (result == EVC_APPLY_FAILED) {
         evc_ship_retry_later(item);
     } else {
+        evc_progress_note(&ship->progress, ship->now->mono_us);
         if (result == EVC_APPLY_APPLIED) {
             record_lag(item);
         }

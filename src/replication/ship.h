@@ -18,8 +18,9 @@
  * Carried: an event that cannot end keeps the queue's position, and with it everything the queue
  * holds, in its place. So one that has failed for hold_ms, or behind which the books fill
  * up, is put into the queue again (for this destination only) and ends as coalesced. A key that has
- * failed for abandon_after_us in all is given up, and so is one more than half of items_max that
- * wait: what a dead node holds up must not take the room of all others.
+ * failed for abandon_after_us in all is given up, and so, while others get on (progress.h), is one
+ * more than half of items_max that wait: what a dead node holds up must not take the room of all
+ * others. Where nothing gets on there is no room any more after items_max, and the queue waits.
  *
  * Invalidated keys are sent as deletes of the event's version, without reading, but never to the
  * region that wrote it: there it is no delete. A receiver that has the delete of something newer

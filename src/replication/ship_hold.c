@@ -90,11 +90,19 @@ is_held_too_long(const struct evc_ship_item *item)
            evc_batch_is_pinned(batch) || evc_batch_is_abandoned(batch);
 }
 
+/** So many wait that they would take the room of those that get on. */
+static bool
+is_crowded(const struct evc_ship *ship)
+{
+    return ship->later_count >= ship->options.items_max / 2 &&
+           evc_progress_is_made(&ship->progress, ship->now->mono_us);
+}
+
 void
 evc_ship_retry_later(struct evc_ship_item *item)
 {
     struct evc_ship *ship = item->ship;
-    bool is_crowded = ship->later_count >= ship->options.items_max / 2;
+    bool makes_room = is_crowded(ship);
 
     if (item->first_us == 0) {
         item->first_us = ship->now->mono_us; /* waiting for the link or the window is no failure */
@@ -102,8 +110,8 @@ evc_ship_retry_later(struct evc_ship_item *item)
     if (item->stale_us == 0) {
         item->stale_us = ship->now->mono_us;
     }
-    if (is_crowded || evc_ship_failing_us(item) > ship->options.abandon_after_us) {
-        ship->stats.crowded_total += is_crowded;
+    if (makes_room || evc_ship_failing_us(item) > ship->options.abandon_after_us) {
+        ship->stats.crowded_total += makes_room;
         item->sent_version = 0;
         evc_ship_end_current(item, EVC_OUTCOME_ABANDONED);
         return;

@@ -14,6 +14,7 @@
 
 #include "base/pool.h"
 #include "replication/key_table.h"
+#include "replication/progress.h"
 #include "replication/retry.h"
 #include "replication/ship.h"
 
@@ -70,6 +71,7 @@ struct evc_ship {
     bool is_pumping;
     uint32_t active_count;
     uint32_t later_count;
+    struct evc_progress progress; /* of the receiver's answers */
     struct evc_list ready;
     struct evc_retry retry;
     struct evc_list active;

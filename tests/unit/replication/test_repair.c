@@ -31,6 +31,7 @@ struct fixture {
     struct evc_repair *repair;
     uint64_t position, seq;
     evc_version told_of; /* by on_abandoned */
+    bool is_any_key;
     evc_version told_too_far_ahead;
 };
 
@@ -50,7 +51,7 @@ note_abandoned(void *ctx, struct evc_slice key, evc_version version)
 {
     struct fixture *fixture = ctx;
 
-    assert_true(evc_slice_equal(key, EVC_SLICE("key")));
+    assert_true(fixture->is_any_key || evc_slice_equal(key, EVC_SLICE("key")));
     fixture->told_of = version;
 }
 
@@ -705,6 +706,50 @@ test_repair__node_does_not_take_the_value__ends_without_it(void **state)
     assert_false(f.zones.zone[1].has_item);
 }
 
+/** Repair is asked for so many keys, one every 50 ms. */
+static void
+offer_many(const char *name, unsigned count)
+{
+    f.is_any_key = true;
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "%s%u", name, i);
+        offer_at(version_of(1, 1), EVC_EVENT_REPAIR, key, f.now.unix_us);
+        pass_ms(50);
+    }
+}
+
+static void
+test_repair__all_wait_for_a_moment__none_is_given_up(void **state)
+{
+    (void)state;
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    offer_many("key", 16);
+    pass_ms(SETTLE_MS + 100);
+    assert_int_equal(stats().retrying, 16);
+    assert_false(evc_repair_has_room(f.repair, 1));
+    f.zones.zone[1].mood = FAKE_ANSWERS;
+    pass_ms(3000);
+    assert_int_equal(stats().crowded_total, 0);
+    assert_int_equal(outcome(EVC_OUTCOME_APPLIED), 16);
+}
+
+static void
+test_repair__all_wait_for_as_long_as_events_are_held__leave_half_of_the_room(void **state)
+{
+    (void)state;
+    make_repair(64, SHORT_HOLD_MS);
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    f.zones.zone[1].mood = FAKE_REFUSES;
+    skip_ms(SHORT_HOLD_MS); /* nothing was asked for and nothing got on */
+    offer_many("key", 16);
+    pass_ms(SETTLE_MS + 100);
+    assert_int_equal(stats().retrying, 8);
+    assert_int_equal(stats().crowded_total, 8);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -743,6 +788,8 @@ main(void)
         CASE(test_repair__carried__looks_twice_and_keeps_the_clock_of_its_failure),
         CASE(test_repair__carried_for_a_destination__is_no_sign_of_trouble),
         CASE(test_repair__nobody_acknowledged_and_a_zone_away__is_carried_as_unknown),
+        CASE(test_repair__all_wait_for_a_moment__none_is_given_up),
+        CASE(test_repair__all_wait_for_as_long_as_events_are_held__leave_half_of_the_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

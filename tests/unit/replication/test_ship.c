@@ -679,6 +679,34 @@ test_ship__carried_for_another_destination__is_not_for_this_one(void **state)
     assert_int_equal(outcome(EVC_OUTCOME_FILTERED), 1);
 }
 
+/** Events of so many keys that no zone answers for. */
+static void
+offer_failing(unsigned count)
+{
+    f.zones.zone[0].mood = f.zones.zone[1].mood = FAKE_REFUSES;
+    f.is_any_key = true;
+    for (unsigned i = 0; i < count; i++) {
+        char key[8];
+
+        snprintf(key, sizeof(key), "key%u", i);
+        offer(&(struct evc_event){.key = evc_slice_str(key), .version = version_of(1, 1)});
+    }
+}
+
+/** Another key is sent and applied, again and again. */
+static void
+get_on_for_ms(unsigned ms)
+{
+    fake_zone_put(&f.zones.zone[0], version_of(1, 1), "value");
+    for (unsigned passed = 0; passed < ms; passed += 50) {
+        f.sent_count = 0;
+        pass_ms(50);
+        offer_set(version_of(1, 1));
+        fake_zones_run(&f.zones);
+        reply_last(EVC_APPLY_APPLIED);
+    }
+}
+
 /** What a dead node holds up must leave room for the keys of the others. */
 static void
 test_ship__too_many_keys_wait__the_next_is_given_up(void **state)
@@ -686,22 +714,34 @@ test_ship__too_many_keys_wait__the_next_is_given_up(void **state)
     struct evc_ship_stats stats;
 
     (void)state;
-    f.zones.zone[0].mood = f.zones.zone[1].mood = FAKE_REFUSES;
-    evc_ship_destroy(f.ship);
-    f.ship = NULL;
-    f.is_any_key = true;
-    make_ship(NULL);
-    for (unsigned i = 0; i < 12; i++) {
-        char key[8];
-
-        snprintf(key, sizeof(key), "key%u", i);
-        offer(&(struct evc_event){.key = evc_slice_str(key), .version = version_of(1, 1)});
-    }
+    get_on_for_ms(3200);
+    offer_failing(12);
     evc_ship_stats(f.ship, &stats);
     assert_int_equal(stats.later, 8);
     assert_int_equal(stats.crowded_total, 4);
     assert_int_equal(outcome(EVC_OUTCOME_ABANDONED), 0); /* behind those that wait */
     assert_true(evc_ship_has_room(f.ship, 8));
+}
+
+/** A region that is just starting fails all of them: there is nobody to make room for. */
+static void
+test_ship__all_keys_wait__none_is_given_up(void **state)
+{
+    struct evc_ship_stats stats;
+
+    (void)state;
+    get_on_for_ms(3200);
+    pass_ms(150); /* and then nothing does */
+    offer_failing(16);
+    evc_ship_stats(f.ship, &stats);
+    assert_int_equal(stats.later, 16);
+    assert_int_equal(stats.crowded_total, 0);
+    assert_false(evc_ship_has_room(f.ship, 1));
+    f.zones.zone[0].mood = f.zones.zone[1].mood = FAKE_ANSWERS;
+    pass_ms(150); /* the first that get on are no reason to give up the others */
+    evc_ship_stats(f.ship, &stats);
+    assert_int_equal(stats.crowded_total, 0);
+    assert_int_equal(stats.later, 0);
 }
 
 static void
@@ -805,6 +845,7 @@ main(void)
         CASE(test_ship__fails_for_long__is_carried_and_the_position_moves),
         CASE(test_ship__carried_again_and_again__is_given_up_in_the_end),
         CASE(test_ship__carried_for_another_destination__is_not_for_this_one),
+        CASE(test_ship__all_keys_wait__none_is_given_up),
         CASE(test_ship__too_many_keys_wait__the_next_is_given_up),
         CASE(test_ship__more_keys_than_items__has_no_room),
     };

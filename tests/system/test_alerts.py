@@ -90,7 +90,7 @@ def test_ops__names_in_rules_and_dashboard__are_all_served(system):
 
 def test_alerts__one_partition_stands_still__named_within_15_s(system, prometheus):
     """The only zone of oregon has two nodes; one hangs, and only keys of one partition are written for it."""
-    s = system(regions=2, zones=1, nodes=2)
+    s = system(regions=2, zones=1, nodes=2, timeouts="")
     p = prometheus(s)
     ring = Ring(s.regions["oregon"].zones[0].nodes)
     proxy = s.proxy("virginia")

@@ -228,7 +228,7 @@ def test_dashboard__quiet__numbers_are_those_of_status_json(cache, page):
 
 
 def test_dashboard__one_partition_stalls__named_within_15_s_while_lag_looks_fine(system, page):
-    s = system(regions=2, zones=1, nodes=2, partitions=4)
+    s = system(regions=2, zones=1, nodes=2, partitions=4, timeouts="")
     zone = s.regions["oregon"].zones[0]
     keys = [f"key-{n}" for n in range(200)]
     stuck = next(key for key in keys if zone.owner(key) == 1)

@@ -63,9 +63,9 @@ class Load(threading.Thread):
 
 
 @pytest.fixture(name="loaded")
-def loaded_fixture(system):
-    """A system of two regions under load from both; yields (system, loads)."""
-    s = system(regions=2, zones=2, nodes=2)
+def loaded_fixture(system, request):
+    """A system of two regions under load from both; yields (system, loads). Its parameter is what it is asked for beside that."""
+    s = system(regions=2, zones=2, nodes=2, **getattr(request, "param", {}))
     loads = [Load(s, region) for region in s.regions]
     for load in loads:
         load.start()
@@ -126,7 +126,7 @@ def test_faults__proxy_killed__replays_its_journal(loaded):
 
 
 def test_faults__proxy_killed_before_a_zone_answered__restarted_one_repairs_it(system):
-    s = system(regions=2, zones=2, nodes=1, extra="timeouts: {write: 30s}\n")
+    s = system(regions=2, zones=2, nodes=1, timeouts="write: 30s")
     client = s.proxy("virginia")
     keys = [b"key-%d" % number for number in range(200)]
     node = f"virginia/node/{s.regions['virginia'].zones[1].name}/0"
@@ -153,6 +153,7 @@ def test_faults__memcached_killed__others_go_on_and_what_lived_agrees(loaded):
     check(s, loads, dead_node=(zone.name, zone.nodes[0]))
 
 
+@pytest.mark.parametrize("loaded", [{"timeouts": ""}], indirect=True, ids=[""])
 def test_faults__memcached_frozen__is_repaired_when_it_answers(loaded):
     s, loads = loaded
     pid = s.kill(f"virginia/node/{s.regions['virginia'].zones[1].name}/0", signal.SIGSTOP)
@@ -325,7 +326,7 @@ def wait_value(zone, key, value, limit=5.0):
 
 def test_faults__a_node_of_a_destination_hangs__holds_up_its_own_keys_only(system):
     """The only copy of those keys there. What cannot be settled must not keep the queue's position, or all stops behind it."""
-    s = system(regions=2, zones=1, nodes=2, partitions=1)
+    s = system(regions=2, zones=1, nodes=2, partitions=1, timeouts="")
     zone = s.regions["oregon"].zones[0]
     hung, alive = keys_of(zone, 0, 50, b"hung"), keys_of(zone, 1, 50, b"alive")
     client = s.proxy("virginia")

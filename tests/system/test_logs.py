@@ -53,7 +53,7 @@ def test_logs__a_batch__has_one_name_from_producer_to_its_end(system):
 
 
 def test_logs__an_event_is_given_up__said_where_it_failed_and_where_it_ended(system):
-    s = system(["--log-level", "debug"], regions=2, zones=1, extra="relay: {abandon_after: 1s}\n")
+    s = system(["--log-level", "debug"], regions=2, zones=1, timeouts="", extra="relay: {abandon_after: 1s}\n")
     s.wait_quiet()
     s.kill("oregon/node/oregon-a/0", signal.SIGSTOP)
     try:

@@ -110,7 +110,7 @@ def test_metrics__requests_of_an_application__counted_by_command_and_result(cach
 
 
 def test_metrics__a_node_dies__its_sample_says_so(system):
-    s = system(regions=1, zones=2)
+    s = system(regions=1, zones=2, timeouts="")
     s.kill("virginia/node/virginia-b/0", signal.SIGSTOP)  # silent, not gone
     pid = s.pid("virginia/node/virginia-b/0")
     try:
@@ -174,7 +174,7 @@ def test_canaries__no_traffic__every_node_and_partition_is_young(system):
 
 
 def test_canaries__a_node_hangs__its_canaries_alone_grow_old(system):
-    s = system(regions=2, zones=1, nodes=2, canaries="200ms")
+    s = system(regions=2, zones=1, nodes=2, canaries="200ms", timeouts="")
     wait_for(lambda: relay_page(s, "oregon").sum("evcache_canary_stale_keys") == 0)
     name = "oregon/node/oregon-a/1"
     pid = s.kill(name, signal.SIGSTOP)

@@ -219,7 +219,7 @@ def test_protocol__a_million_bytes__stored_everywhere(cache, proxy):
 
 def test_protocol__larger_than_a_node_connection_keeps__stored_everywhere(system):
     s = system(regions=2, zones=1, node="memory: 400MiB",
-               extra="values: {max: 100MiB}\ntimeouts: {read: 20s, write: 20s}\n")
+               extra="values: {max: 100MiB}\n", timeouts="read: 20s, write: 20s")
     value = bytes(range(256)) * (70 << 12)  # 70 MiB; EVC_ENGINE_NODE_OUTPUT_BYTES_MAX is 64
     assert s.proxy("virginia").set("large", value) == b"STORED"
     assert s.proxy("virginia").get("large") == value

@@ -114,7 +114,7 @@ def test_zones__states__say_who_is_written_and_who_is_read(system):
 
 
 def test_delete__local_zone_frozen__answered_from_the_other_before_the_time_is_over(system):
-    s = system(regions=1, zones=2, nodes=1, extra="timeouts: {write: 4s}\n")
+    s = system(regions=1, zones=2, nodes=1, timeouts="write: 8s")
     client = s.proxy("virginia")
     assert client.set("key", b"value") == b"STORED"
     s.wait_quiet()
@@ -123,7 +123,7 @@ def test_delete__local_zone_frozen__answered_from_the_other_before_the_time_is_o
     try:
         begin = time.monotonic()
         assert client.delete("key") == b"DELETED"
-        assert time.monotonic() - begin < 3.5
+        assert time.monotonic() - begin < 7.0
     finally:
         s.kill(node, signal.SIGCONT)
     s.wait_quiet(60.0)
@@ -163,7 +163,7 @@ def test_flush_all__set_to_all__every_region_is_empty(system):
 
 
 def test_flush_all__node_down__the_other_zone_suffices(system):
-    s = system(regions=1, zones=2, nodes=1)
+    s = system(regions=1, zones=2, nodes=1, timeouts="read: 2s, write: 2s")
     client = s.proxy("virginia")
     set_all(client)
     node = f"virginia/node/{s.regions['virginia'].zones[0].name}/0"

@@ -22,6 +22,7 @@ class Shape:
     queue: str = ""         # further settings inside queue: {...}, such as "size: 1MiB"
     node: str = "memory: 16MiB"
     canaries: str = "off"   # most tests count events, and canaries' are events too
+    timeouts: str = ""      # such as "read: 1s"; none: those of the product
     extra: str = ""
     states: tuple = ()      # of each region's zones, "serving" where there is none
 
@@ -60,6 +61,8 @@ def write(shape, directory):
         states = [*shape.states, *["serving"] * (shape.zones - len(shape.states))]
         lines += [f"      - {{name: {zone.name}, nodes: {flow(zone.nodes)}, state: {state}}}"
                   for zone, state in zip(region.zones, states)]
+    if shape.timeouts:
+        lines.append("timeouts: {%s}" % shape.timeouts)
     path = directory / "cache.yaml"
     path.write_text("\n".join(lines) + "\n" + shape.extra, encoding="utf-8")
     return path, regions

@@ -3,8 +3,6 @@
 
 import contextlib
 import json
-import os
-import signal
 import time
 import urllib.request
 
@@ -16,7 +14,7 @@ from helpers.terminal import Terminal
 
 DROPPED = 100
 PARTITION = 2
-SHOWN_S = 20.0
+SHOWN_S = 60.0  # on a busy machine
 
 
 def produced(region):
@@ -51,15 +49,12 @@ def drop_events(s, proxy):
     virginia = s.regions["virginia"]
     first, more = write_until(proxy, virginia, 1, "before")
     s.wait_quiet()
-    os.kill(s.up.process.pid, signal.SIGSTOP)  # so that the relay stays away
-    try:
+    with s.without_restarts():
         relay = s.kill("virginia/relay/0")
         dropped, others = write_until(proxy, virginia, DROPPED, "key")
         wait(lambda: metrics.page(virginia.admin).sum("evcache_journal_waiting_events") == 0, "all events in the queue")
         directory = s.directory / "run" / "queue" / "virginia"
         assert queue.drop(directory, "oregon", PARTITION) == DROPPED
-    finally:
-        os.kill(s.up.process.pid, signal.SIGCONT)
     s.wait_restarted("virginia/relay/0", relay)
     last, yet_more = write_until(proxy, virginia, 1, "after")  # its number shows the gap
     return dropped, first + more + others + last + yet_more

@@ -18,7 +18,7 @@ import subprocess
 import time
 
 from evc import cache, memcache
-from evc.up import Up
+from evc.up import Up, is_stopped
 
 from helpers import config as config_helper
 
@@ -130,6 +130,18 @@ class System:
     def restart(self, name):
         """Kills a process and waits until it is back; returns its new pid."""
         return self.wait_restarted(name, self.kill(name))
+
+    @contextlib.contextmanager
+    def without_restarts(self):
+        """What dies meanwhile is started again only afterwards: `evcache up` has stopped."""
+        pid = self.up.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            while not is_stopped(pid) and self.up.process.poll() is None:
+                time.sleep(0.001)
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     # --- its end ---
 

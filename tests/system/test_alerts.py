@@ -13,7 +13,10 @@ from evc import metrics
 from evc.ring import Ring
 from helpers.prometheus import OPS, PROGRAMS
 from helpers.system import TOP
+from helpers.timing import assert_in_time
 
+NAMED_S = 15.0  # docs/operations.md
+SHOWN_S = 60.0  # what just must come
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 
@@ -58,7 +61,7 @@ def test_ops__alert_rules__say_what_the_documentation_says():
 
 def served(s):
     """The families of all processes, of the first proxy's look at the whole cache too."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SHOWN_S
     while True:
         names = set()
         for region in s.regions.values():
@@ -105,38 +108,44 @@ def test_alerts__one_partition_stands_still__named_within_15_s(system, prometheu
     by_partition, before = {}, received()
     for n in (n for n in range(1000) if ring.find(b"stuck-%d" % n) == 1):
         assert proxy.set(f"stuck-{n}", b"v") == b"STORED"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SHOWN_S
         while sum(after := received()) == sum(before):
             assert time.monotonic() < deadline
+            time.sleep(0.001)
         (place,) = [index for index in range(4) if after[index] > before[index]]
         before = after
         by_partition.setdefault(place, []).append(f"stuck-{n}")
         if len(by_partition[place]) == 3:
             break
     stuck, fine = by_partition[place], [f"fine-{n}" for n in range(400) if ring.find(b"fine-%d" % n) == 0]
-    up, _ = p.wait(lambda p: len(p.query("up == 1")) == 4, 30)
+    up, _ = p.wait(lambda p: len(p.query("up == 1")) == 4, SHOWN_S)
     assert up
 
-    pid = s.kill("oregon/node/oregon-a/1", signal.SIGSTOP)
-    try:
-        for key in stuck:
-            proxy.set(key, b"w")
-        began = time.monotonic()
-        named = None
-        while time.monotonic() < began + 20 and not named:
-            for key in fine:
+    def stall():
+        pid = s.kill("oregon/node/oregon-a/1", signal.SIGSTOP)
+        try:
+            for key in stuck:
                 proxy.set(key, b"w")
-            with contextlib.suppress(OSError):
-                named = p.firing("EvcachePartitionStalled")
-            time.sleep(0.05)
-        seconds = time.monotonic() - began
-        assert [(a["source"], a["destination"], a["partition"]) for a in named] == \
-            [("virginia", "oregon", str(place))]
-        assert seconds < 15, seconds
-        mean = p.query('evcache:lag_seconds:mean5m{source="virginia"}')
-        assert float(mean[0]["value"][1]) < 0.5, mean
-        assert p.firing("EvcacheLagBudgetBurn") == []
-        assert {alert["node"] for alert in p.firing("EvcacheNodeDown")} <= {s.regions["oregon"].zones[0].nodes[1]}
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    s.wait_quiet(60)
+            began = time.monotonic()
+            named = None
+            while time.monotonic() < began + SHOWN_S and not named:
+                for key in fine:
+                    proxy.set(key, b"w")
+                with contextlib.suppress(OSError):
+                    named = p.firing("EvcachePartitionStalled")
+                time.sleep(0.05)
+            seconds = time.monotonic() - began
+            assert [(a["source"], a["destination"], a["partition"]) for a in named] == \
+                [("virginia", "oregon", str(place))]
+            mean = p.query('evcache:lag_seconds:mean5m{source="virginia"}')
+            assert float(mean[0]["value"][1]) < 0.5, mean
+            assert p.firing("EvcacheLagBudgetBurn") == []
+            assert {alert["node"] for alert in p.firing("EvcacheNodeDown")} <= {s.regions["oregon"].zones[0].nodes[1]}
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        s.wait_quiet()
+        over, _ = p.wait(lambda p: p.firing("EvcachePartitionStalled") == [], SHOWN_S)
+        assert over
+        return seconds
+
+    assert_in_time(NAMED_S, stall)

@@ -21,11 +21,13 @@ from evc import memcache
 from helpers.browser import chromium
 from helpers.fakes import Fakes, partition, set_virginia
 from helpers.system import program, run
+from helpers.timing import assert_in_time
 
 NAMES = ["virginia", "oregon", "ireland"]
 PAIRS = {f"{source}→{destination}" for source in NAMES for destination in NAMES if source != destination}
 FRESH_S = 5.0   # a change is on the page within
-SHOWN_S = 15.0  # the first look is, on a busy machine
+STALLED_S = 15.0
+SHOWN_S = 60.0  # the first look is, on a busy machine
 
 
 @pytest.fixture(name="page", scope="module")
@@ -77,10 +79,6 @@ def url(system, region="virginia"):
 def fetch(address, path):
     with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as response:
         return json.load(response)
-
-
-def number(text):
-    return int(text.replace(",", ""))
 
 
 def open_page(page, address):
@@ -168,9 +166,9 @@ def test_dashboard__keyboard__reaches_all_and_toggles_the_theme(cache, page):
 
 def test_dashboard__reload__history_is_the_servers(cache, page):
     open_page(page, url(cache))
+    page.wait(lambda: fetch(cache.regions["virginia"].admin, "/history.json")["times"], SHOWN_S, "a point of history")
     before = fetch(cache.regions["virginia"].admin, "/history.json")
     assert len(before["pairs"]) == 6 and before["point_s"] * before["points_max"] == 3600
-    assert len(before["times"]) >= 1
     assert all(len(pair[name]) == len(before["times"]) for pair in before["pairs"] for name in ("rate", "p50_ms", "p99_ms", "readiness"))
     page.driver.refresh()
     page.wait(lambda: page.run("return typeof lastHistory !== 'undefined' && lastHistory !== null"), SHOWN_S, "history")
@@ -180,12 +178,15 @@ def test_dashboard__reload__history_is_the_servers(cache, page):
 def test_dashboard__relay_killed__its_arrows_red_within_5_s_and_back(cache, page):
     open_page(page, url(cache))
     page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine")
+    assert_in_time(FRESH_S, lambda: look_while_relay_is_away(cache, page))
+
+
+def look_while_relay_is_away(cache, page):
+    """Returns the seconds until it shows."""
     broken = {"virginia→oregon", "virginia→ireland"}
-    os.kill(cache.up.process.pid, signal.SIGSTOP)  # else it is back before anybody sees it
-    try:
+    with cache.without_restarts():  # else it is back before anybody sees it
         cache.kill("virginia/relay/0")
-        seconds = page.wait(lambda: {pair for pair, state in page.arrows().items() if state == "unknown"} == broken, FRESH_S, "two red arrows")
-        print(f"red after {seconds:.1f} s")
+        seconds = page.wait(lambda: {pair for pair, state in page.arrows().items() if state == "unknown"} == broken, SHOWN_S, "two red arrows")
         assert "virginia/relay/0 does not answer" in page.text("#notes")
         assert page.cells("ready")["virginia"]["ready oregon"].startswith("0")
         assert page.cells("prefixes")["item:"]["from virginia"] == "–" != page.cells("prefixes")["item:"]["from oregon"]
@@ -195,9 +196,8 @@ def test_dashboard__relay_killed__its_arrows_red_within_5_s_and_back(cache, page
         assert colors[0] != colors[1]
         if os.environ.get("EVCACHE_SCREENSHOTS"):
             shoot(page, "relay-killed", 1280, "light")
-    finally:
-        os.kill(cache.up.process.pid, signal.SIGCONT)
     page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine again")
+    return seconds
 
 
 def test_dashboard__another_region__shows_the_same_cache(cache, page):
@@ -213,15 +213,15 @@ def test_dashboard__quiet__numbers_are_those_of_status_json(cache, page):
     for name, region in ((name, cache.regions[name]) for name in NAMES):
         told = [fetch(address, "/status.json") for address in (region.admin, *region.relays)]
         produced[name] = sum(sum(process["produced"]) for process in told)
-    page.wait(lambda: all(number(page.cells("books")[pair]["produced"]) == produced[pair.split("→")[0]] for pair in PAIRS),
-              SHOWN_S, f"produced {produced}")
-    for pair in document["pairs"]:
-        if pair["group"] == "ship":
-            row = page.cells("books")[f"{pair['source']}→{pair['destination']}"]
-            assert number(row["applied"]) == pair["outcomes"]["applied"]
-            assert number(row["lost"]) == pair["lost"] and number(row["in_flight"]) == 0
-            assert row["unexplained"] == "0"
-    assert page.text("#verdict") == "all regions are fresh"
+    wanted = {f"{pair['source']}→{pair['destination']}": [f"{count:,}" for count in (
+        produced[pair["source"]], pair["outcomes"]["applied"], pair["lost"], 0, 0)] for pair in document["pairs"] if pair["group"] == "ship"}
+
+    def shown():
+        return {pair: [row[name] for name in ("produced", "applied", "lost", "in_flight", "unexplained")]
+                for pair, row in page.cells("books").items() if pair in wanted}
+
+    page.wait(lambda: shown() == wanted, SHOWN_S, f"books {wanted}")  # its first numbers may be from before
+    page.wait(lambda: page.text("#verdict") == "all regions are fresh", SHOWN_S, "fresh regions")
     # All the page needed came from the server, and nothing went wrong.
     assert page.run("return performance.getEntriesByType('resource').every((e) => e.name.startsWith(location.origin))")
     assert page.errors() == []
@@ -236,30 +236,33 @@ def test_dashboard__one_partition_stalls__named_within_15_s_while_lag_looks_fine
     proxy = s.proxy("virginia")
     open_page(page, url(s))
     page.wait(lambda: page.arrows().get("virginia→oregon") == "fine", SHOWN_S, "a fine arrow")
-    pid = s.kill("oregon/node/oregon-a/1", signal.SIGSTOP)
-    try:
-        proxy.set(stuck, b"value")
 
-        def is_stalled():
-            for key in fluent:
-                proxy.set(key, b"value")
-            return page.arrows()["virginia→oregon"] == "stalled"
+    def is_stalled():
+        for key in fluent:
+            proxy.set(key, b"value")
+        return page.arrows()["virginia→oregon"] == "stalled"
 
-        seconds = page.wait(is_stalled, 15.0, "a stalled arrow")
-        print(f"stalled partition shown after {seconds:.1f} s")
-        _, document = s.status()
-        pair = next(pair for pair in document["pairs"] if (pair["source"], pair["destination"]) == ("virginia", "oregon"))
-        stalled = [p["partition"] for p in pair["partitions"] if p["state"] == "stalled"]
-        assert len(stalled) == 1
-        assert pair["lag_us"]["count"] > 100 and pair["lag_us"]["p99"] < 1_000_000
-        assert f"virginia → oregon partition {stalled[0]} is stalled" in page.text("#notes")
-        text = run("status", "--config", s.config).stdout
-        assert f"virginia → oregon partition {stalled[0]} is stalled" in text
-        assert sum(" is stalled" in line for line in text.splitlines()) == 1
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine again")
-    s.wait_quiet()
+    def stall():
+        pid = s.kill("oregon/node/oregon-a/1", signal.SIGSTOP)
+        try:
+            proxy.set(stuck, b"value")
+            seconds = page.wait(is_stalled, SHOWN_S, "a stalled arrow")
+            _, document = s.status()
+            pair = next(pair for pair in document["pairs"] if (pair["source"], pair["destination"]) == ("virginia", "oregon"))
+            stalled = [p["partition"] for p in pair["partitions"] if p["state"] == "stalled"]
+            assert len(stalled) == 1
+            assert pair["lag_us"]["count"] > 100 and pair["lag_us"]["p99"] < 1_000_000
+            assert f"virginia → oregon partition {stalled[0]} is stalled" in page.text("#notes")
+            text = run("status", "--config", s.config).stdout
+            assert f"virginia → oregon partition {stalled[0]} is stalled" in text
+            assert sum(" is stalled" in line for line in text.splitlines()) == 1
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        page.wait(lambda: set(page.arrows().values()) == {"fine"}, SHOWN_S, "all arrows fine again")
+        s.wait_quiet()
+        return seconds
+
+    assert_in_time(STALLED_S, stall)
 
 
 # --- processes made of a test's numbers ---

@@ -180,4 +180,4 @@ def starter(directory):
     for system in running:
         if system.stop_seconds is None:
             assert system.stop() == 0, system.up.output()
-            assert system.stop_seconds < 5.0
+            assert system.stop_seconds < STOPPED_LIMIT_S

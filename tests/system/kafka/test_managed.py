@@ -6,7 +6,7 @@ import os
 import pytest
 from evc import cache, kafka
 from evc.up import Up, UpFailed
-from helpers.system import program
+from helpers.system import STOPPED_LIMIT_S, program
 
 # Where tools/kafka.sh has put it: the program under test may be in another tree.
 WITH_KAFKA = {**os.environ, "EVCACHE_KAFKA": kafka.jars().removesuffix("/*")}
@@ -35,14 +35,14 @@ def test_managed__up__runs_a_broker_and_stops_it(system):
     s.wait_quiet(60.0)
     assert set(s.values(keys[0]).values()) == {b"again"}
     assert s.stop() == 0
-    assert s.stop_seconds < 5.0
+    assert s.stop_seconds < STOPPED_LIMIT_S
 
 
 def refused(config, directory, environment, **shape):
     path, _ = config(regions=2, zones=1, queue="managed: true", **shape)
     up = Up(program(), path, directory, (), environment)
     with pytest.raises(UpFailed) as failure:
-        up.wait_until_up(limit=30)
+        up.wait_until_up()
     assert up.stop()[0] == 1
     assert up.left() == []
     return str(failure.value)

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 PR_SET_PDEATHSIG = 1
-STOP_LIMIT_S = 5.0
+STOP_LIMIT_S = 15.0
 START_LIMIT_S = 75.0
 
 
@@ -79,7 +79,7 @@ class Up:
             time.sleep(0.001)
         return pid
 
-    def wait_restarted(self, name, old_pid, limit=20.0):
+    def wait_restarted(self, name, old_pid, limit=60.0):
         """Waits until a process runs again and answers; returns its new pid."""
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:

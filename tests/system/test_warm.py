@@ -2,6 +2,7 @@
 """`evcache warm`: zones and regions filled from copies elsewhere, on a real cache."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -35,7 +36,7 @@ def warm(s, region, *arguments, code=0):
     return document
 
 
-def set_all(client, keys, value=b"value", exptime=600):
+def set_all(client, keys, value=b"value", exptime=3600):
     client.send(b"".join(b"set %s 7 %d %d\r\n%s\r\n" % (key, exptime, len(value), value) for key in keys))
     assert client.lines(len(keys)) == [b"STORED"] * len(keys)
 
@@ -95,7 +96,7 @@ def test_warm__node_restarted__values_versions_flags_and_ttls_are_back(cache):
         copies = s.copies(key)
         one, other = copies["virginia-a"], copies["virginia-b"]
         assert other is not None and (one.value, one.cas, one.flags) == (other.value, other.cas, other.flags)
-        assert abs(one.ttl - other.ttl) <= 2
+        assert abs(one.ttl - other.ttl) <= 5  # they are asked one after the other
     assert s.owner("virginia", 1, b"two words").ask("mg dHdvIHdvcmRz b c") == \
         s.owner("virginia", 0, b"two words").ask("mg dHdvIHdvcmRz b c")
     assert s.values(newer)[zone.name] == b"newer" and s.values(older)[zone.name] == b"older"
@@ -148,18 +149,22 @@ def test_warm__rate__is_kept_and_a_signal_ends_it_with_what_was_done(cache):
     time.sleep(1.1)
     begin = time.monotonic()
     process = Terminal([program(), "warm", "--config", str(s.config), "--region", "virginia", "--zone",
-                        "virginia-b", "--rate", "500"], columns=100)
+                        "virginia-b", "--rate", "100"], columns=100)  # it would take 20 s
+
+    def filled(text):
+        found = re.search(r"filling +([\d,]+) of", text)
+        return int(found[1].replace(",", "")) if found else 0
+
     try:
-        process.wait_for("filling", " of ", "items", "left")
-        while time.monotonic() - begin < 1.5:
-            process._read(0.1)
+        process.wait(lambda text: filled(text) >= 150 and "items" in text and "left" in text)
         process.process.send_signal(signal.SIGINT)
         text = process.wait_for("before the end")
-        assert process.end() == 1 and time.monotonic() - begin < 5
+        assert process.end() == 1
+        seconds = time.monotonic() - begin
     finally:
         process.close()
     added, = (int(line.split()[1].replace(",", "")) for line in text.splitlines() if line.startswith("  added"))
-    assert 300 <= added <= 500 * (time.monotonic() - begin)
+    assert 150 <= added <= 100 * seconds
     rest = warm(s, "virginia", "--zone", "virginia-b")
     assert rest["outcomes"]["already_there"] == added
 

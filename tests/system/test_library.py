@@ -12,7 +12,7 @@ from evc import metrics
 from helpers.system import program
 
 EXAMPLES = pathlib.Path(program()).resolve().parents[2] / "examples"
-RUN_LIMIT_S = 20
+RUN_LIMIT_S = 60
 FIRST_SLOT = 832  # of the library's
 
 

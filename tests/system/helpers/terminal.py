@@ -14,6 +14,7 @@ import time
 
 SEQUENCE = re.compile(r"\x1b\[([?>]?)([0-9;]*)([@-~])|\x1b[()][0-9A-B]|\x1b[=>78M]|\x1b\][^\x07]*\x07")
 PARTIAL = re.compile(r"\x1b(?:\[[?>]?[0-9;]*|[()]|\][^\x07]*)?$")
+LIMIT_S = 30.0  # on a busy machine
 
 
 class Screen:
@@ -133,7 +134,7 @@ class Terminal:
                 return False
         return True
 
-    def wait(self, condition, limit=10.0):
+    def wait(self, condition, limit=LIMIT_S):
         """Reads until condition(text of the screen) holds; returns the text."""
         deadline = time.monotonic() + limit
         while not condition(self.screen.text()):
@@ -141,10 +142,10 @@ class Terminal:
             self._read(0.1)
         return self.screen.text()
 
-    def wait_for(self, *words, limit=10.0):
+    def wait_for(self, *words, limit=LIMIT_S):
         return self.wait(lambda text: all(word in text for word in words), limit)
 
-    def end(self, limit=10.0):
+    def end(self, limit=LIMIT_S):
         """Its exit status."""
         deadline = time.monotonic() + limit
         while self._read(0.1) and self.process.poll() is None:

@@ -16,11 +16,11 @@ KEYS = 200
 BATCH = 20
 PAUSE_S = 0.02   # between batches: about 1,000 writes a second and region
 OUTAGE_S = 30.0
-LOAD_LIMIT_S = 120.0
-GROWTH_LIMIT_S = 40.0
-JOIN_LIMIT_S = 30.0
-CATCH_UP_LIMIT_S = 30.0
-STOP_LIMIT_S = 5.0
+LOAD_LIMIT_S = 400.0  # of a whole test, on a busy machine; the others are of one thing that is waited for
+GROWTH_LIMIT_S = 120.0
+JOIN_LIMIT_S = 60.0
+CATCH_UP_LIMIT_S = 60.0
+STOP_LIMIT_S = 15.0
 
 
 class Steady(threading.Thread):
@@ -190,7 +190,7 @@ def test_outages__broker_stopped__journals_hold_and_nothing_is_lost(steady):
         assert pair["state"] == "stalled" and pair["journal_waiting_us"] >= 0.8 * OUTAGE_S * 1e6, pair
     cluster.start()
     check(s, loads, lag)
-    assert max(load.slowest for load in loads) < 3.0  # no write waited for the queue
+    assert max(load.slowest for load in loads) < OUTAGE_S / 4  # no write waited for the queue
 
 
 def test_outages__leader_killed__another_takes_over(steady):

@@ -26,9 +26,9 @@ from .cache import free_ports
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 VERSIONS = ("3.9.1", "4.1.0")  # as tools/kafka.sh has them
-START_LIMIT_S = 60.0
+START_LIMIT_S = 120.0
 STOP_LIMIT_S = 15.0
-TOOL_LIMIT_S = 40.0
+TOOL_LIMIT_S = 120.0
 ASK_LIMIT_S = 5.0
 LEADER_LIMIT_S = 30.0
 HEAP = "256m"

@@ -17,6 +17,7 @@ from helpers.system import program, run
 from helpers.terminal import Terminal
 
 KEYS = [b"key-%d" % number for number in range(6000)]
+LIFE_S = 3600
 MINUTE = 60_000 << 23  # of a version
 
 
@@ -48,7 +49,7 @@ def wait_alike(s):
         time.sleep(0.1)
 
 
-def set_all(client, keys, value=b"value", exptime=3600):
+def set_all(client, keys, value=b"value", exptime=LIFE_S):
     client.send(b"".join(b"set %s 7 %d %d\r\n%s\r\n" % (key, exptime, len(value), value) for key in keys))
     assert client.lines(len(keys)) == [b"STORED"] * len(keys)
 
@@ -63,7 +64,7 @@ def zones(document, member):
     return {zone["zone"]: zone[member] for zone in document["zones"] if zone[member]}
 
 
-def write_past(s, region, zone, key, value, version, flags=7, ttl=3600):
+def write_past(s, region, zone, key, value, version, flags=7, ttl=LIFE_S):
     client = s.owner(region, zone, key)
     client.send(b"ms %s %d T%d F%d E%d\r\n%s\r\n" % (key, len(value), ttl, flags, version, value))
     assert client.line() == b"HD"
@@ -166,7 +167,7 @@ def test_verify__a_clock_that_is_behind__nothing_is_done(cache, tmp_path, argume
     done = run(arguments[0], "--config", s.config, *arguments[1:], environment=wrong_clock.environment(tmp_path, -600))
     # By that clock the newer ones are a bad clock's, and the older would replace them.
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"evcache {arguments[0]}: this machine's clock is (599|600|601) s behind that of "
+    assert re.fullmatch(rf"evcache {arguments[0]}: this machine's clock is (59|60)\d s behind that of "
                         r"127\.0\.0\.1:\d+, and behind 8 of 8 nodes: mend it, or run this elsewhere\n", done.stderr)
     assert s.values(key)["virginia-a"] == b"newer"
     assert verify(s, "--repair")["stale"] == 1 and s.values(key)["oregon-a"] == b"newer"
@@ -174,8 +175,8 @@ def test_verify__a_clock_that_is_behind__nothing_is_done(cache, tmp_path, argume
 
 def test_verify__a_clock_that_is_ahead__the_same_is_compared(cache, tmp_path):
     s = cache
-    done = run("verify", "--config", s.config, "--json", environment=wrong_clock.environment(tmp_path, 900))
-    assert json.loads(done.stdout)["keys"] == verify(s)["keys"] > len(KEYS)  # they live for 600 s
+    done = run("verify", "--config", s.config, "--json", environment=wrong_clock.environment(tmp_path, LIFE_S + 900))
+    assert json.loads(done.stdout)["keys"] == verify(s)["keys"] > len(KEYS)  # none is over by then
 
 
 def test_verify__missing_and_older_than_tombstones_live__is_late_and_stays_a_miss(cache):
@@ -292,6 +293,8 @@ def test_verify__stopped_for_a_while_and_gone_on__does_not_take_the_node_for_sil
 
     def hold_up(data):
         if b"metadump" in data:
+            while not processes:  # it can be here before it is known there
+                time.sleep(0.001)
             processes[0].send_signal(signal.SIGSTOP)
 
     b.between("virginia-a", hold_up)
@@ -303,7 +306,7 @@ def test_verify__stopped_for_a_while_and_gone_on__does_not_take_the_node_for_sil
         os.waitid(os.P_PID, processes[0].pid, os.WSTOPPED)
         time.sleep(5.5)  # longer than a node may be silent
         processes[0].send_signal(signal.SIGCONT)
-        text = processes[0].communicate(timeout=10)[0]
+        text = processes[0].communicate(timeout=60)[0]
         assert text.endswith("all copies agree\n") and processes[0].returncode == 0
     finally:
         processes[0].kill()

@@ -48,7 +48,7 @@ def verdict(value, reach, aim, is_less_better):
         return "aim reached"
     if value <= reach if is_less_better else value >= reach:
         return f"reached; {abs(value - aim) / aim * 100:.0f} % from the aim" if aim else "reached"
-    return f"missed by {abs(value - reach) / reach * 100:.0f} %" if reach else "missed"
+    return f"missed by {abs(value - reach) / reach * 100:.1f} %" if reach else "missed"
 
 
 def judge(results):

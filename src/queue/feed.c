@@ -213,13 +213,18 @@ note_refused(const struct evc_feed_source *source, const struct evc_queue_item *
     }
 }
 
-/** Others were taken beside it: it is the partition and not the queue. */
+/** Others were taken beside it, or it was left out before this round and it is no better: it is the
+ * partition and not the queue. */
 static void
-hold(struct evc_feed *feed, size_t items, uint64_t now_us)
+hold(struct evc_feed *feed, size_t items, bool others_are_taken, uint64_t now_us)
 {
     for (size_t i = 0; i < items; i++) {
-        if (feed->items[i].status == EVC_E_SYS) {
-            feed->held_until_us[feed->items[i].partition] = now_us + EVC_FEED_HOLD_US;
+        uint64_t *until_us = &feed->held_until_us[feed->items[i].partition];
+
+        if (feed->items[i].status != EVC_E_SYS) {
+            *until_us = 0;
+        } else if (others_are_taken || *until_us != 0) {
+            *until_us = now_us + EVC_FEED_HOLD_US;
         }
     }
 }
@@ -246,9 +251,7 @@ evc_feed_round(struct evc_feed *feed, struct evc_feed_source *source, uint64_t n
             note_refused(source, &feed->items[i]);
         }
     }
-    if (ret->records > 0) {
-        hold(feed, items, now_us);
-    }
+    hold(feed, items, ret->records > 0, now_us);
     evc_journal_untake(source->journal);
     source->wants_room = evc_journal_make_room(source->journal);
     return rc;

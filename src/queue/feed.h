@@ -7,8 +7,8 @@
  * also once per partition when a journal is fed for the first time.
  *
  * A partition that the queue did not take beside others that it took is left out for
- * EVC_FEED_HOLD_US, for all journals: to find out again may take the queue seconds, in which the
- * others are not fed.
+ * EVC_FEED_HOLD_US, for all journals, and again after each attempt that fails: to find out may take
+ * the queue seconds, in which the others are not fed.
  *
  * Lost numbers are given only behind events that are surely in the queue. So a record in doubt (it
  * may be in or not) is always made again with the same numbers, and what of it was in is counted
@@ -49,7 +49,7 @@ struct evc_feed {
     struct evc_feed_part *parts; /* by partition */
     struct evc_queue_item *items;
     struct evc_buf out;
-    uint64_t held_until_us[EVC_PARTITION_MAX]; /* by the clock of the rounds */
+    uint64_t held_until_us[EVC_PARTITION_MAX]; /* by the clock of the rounds; 0: taken since */
 };
 
 /** 0 or EVC_E_NOMEM. After it nothing is allocated, but to grow. */

@@ -206,7 +206,7 @@ def test_outages__leader_killed__another_takes_over(steady):
 
 def test_outages__partitions_without_a_leader__keep_no_room_from_the_others(steady):
     cluster, s, loads, lag = steady("partitions without a leader", copies=3, partitions=6, queue="replication: 1",
-                                    extra="journal: {size: 1MiB}\n")
+                                    extra="journal: {size: 1536KiB}\n")
     lag.note("before")
     dead = cluster.node(cluster.leader(next(iter(topics(cluster))), 0))
     dead.kill()

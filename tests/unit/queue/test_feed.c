@@ -405,6 +405,27 @@ test_feed__partition_not_taken__is_left_out_for_a_while(void **state)
 }
 
 static void
+test_feed__left_out_and_refused_again__is_left_out_though_it_was_alone(void **state)
+{
+    (void)state;
+    write_times(0, 1);
+    write_times(1, 1);
+    set_partition(0, EVC_E_SYS, false);
+    assert_int_equal(round_after(0, EVC_E_SYS).events, 1);
+    assert_int_equal(round_after(EVC_FEED_HOLD_US, EVC_E_SYS).events, 0); /* alone */
+    write_times(1, 1);
+    heard_count = 0;
+    assert_int_equal(round_after(1, EVC_OK).events, 1);
+    assert_int_equal(heard_count, 1);
+    set_partition(0, EVC_OK, true);
+    assert_int_equal(round_after(EVC_FEED_HOLD_US, EVC_OK).events, 1);
+    set_partition(0, EVC_E_SYS, false);
+    write_times(0, 1);
+    assert_int_equal(round_after(1, EVC_E_SYS).events, 0); /* alone, and taken since: the queue */
+    assert_false(round_after(1, EVC_E_SYS).is_holding);
+}
+
+static void
 test_feed__clock_put_back__leaves_nothing_out_for_long(void **state)
 {
     (void)state;
@@ -432,6 +453,7 @@ main(void)
         CASE(test_feed__partitions_added__get_the_events_of_their_keys),
         CASE(test_feed__gap_not_shown_yet__is_shown_when_the_queue_takes_it),
         CASE(test_feed__partition_not_taken__is_left_out_for_a_while),
+        CASE(test_feed__left_out_and_refused_again__is_left_out_though_it_was_alone),
         CASE(test_feed__clock_put_back__leaves_nothing_out_for_long),
         CASE(test_feed__partition_not_taken__keeps_no_room_from_others),
         CASE(test_feed__partition_not_taken__is_lost_for_want_of_room_alone),
